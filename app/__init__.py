@@ -1,0 +1,1 @@
+"""App: the viewer of traces."""

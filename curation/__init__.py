@@ -1,0 +1,1 @@
+"""Curation: from video questions to a verified dataset of traces."""

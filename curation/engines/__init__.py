@@ -1,0 +1,1 @@
+"""Engines: anything that completes a prompt."""

@@ -1,0 +1,72 @@
+"""Errors a user can meet. Each says in one line what is wrong, the value, and what to do.
+
+Everything that derives from `UserError` is printed without a traceback and ends the command with status 2.
+"""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """The user can fix it; `str()` of it is one line."""
+
+
+class ConfigError(UserError, ValueError):
+    """A configuration that cannot be run."""
+
+
+class SourceError(UserError, ValueError):
+    """A source that cannot be read at all (a single broken record is a counted reject, not an error)."""
+
+
+class RunDirectoryError(UserError, RuntimeError):
+    """A run directory that is locked, foreign, full or damaged."""
+
+
+class BudgetExceeded(UserError, RuntimeError):
+    """The next call could pass `budget_usd`; nothing was sent."""
+
+
+class MediaError(ValueError):
+    """One media file cannot be used. `reason` is the short name that is recorded for its questions.
+
+    Reasons: missing, empty, corrupt, no_video, outside_root, timeout, crashed, too_large.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class EngineError(Exception):
+    """A request that brought no completion."""
+
+
+class RetryableError(EngineError):
+    """May work later: 408, 409, 429, 5xx, 529, time-out, lost connection, torn reply.
+
+    `overloaded` tells that the server refused work (429, 503, 529); `unreachable` that no connection could be
+    made, so that the request is certainly not to blame. `retry_after_s` is the server's own wish, if it had one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        overloaded: bool = False,
+        unreachable: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after_s = retry_after_s
+        self.overloaded = overloaded
+        self.unreachable = unreachable
+
+
+class PoisonError(EngineError):
+    """This request can never work (400, 413, 422): record it and go on."""
+
+
+class FatalEngineError(UserError, EngineError):
+    """No request can work (wrong key, unknown model, server gone): stop the run with one clear line."""

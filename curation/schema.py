@@ -1,0 +1,118 @@
+"""The published format: the columns of every config, as plain strings and numbers.
+
+A question is an input row. A trace row is a question with its accepted trace. A rejected row is the same plus the
+reason; nothing is dropped without one. `rejected_by` reads "step:reason", and step is one of STEPS.
+Null is not zero: a column that was not measured is null.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+
+SCHEMA_VERSION: Final = 1
+PROBLEM_TYPES: Final = ("multiple choice", "numerical", "OCR", "free-form", "regression")
+DATA_TYPES: Final = ("image", "video")
+STEPS: Final = ("source", "media", "generate", "filter", "verify")
+
+SUFFICIENT: Final = "sufficient"
+INSUFFICIENT: Final = "insufficient"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One input row. `solution` keeps its <answer> tags, as upstream; `path` is relative to the media root."""
+
+    id: str
+    problem_id: int | None
+    problem: str
+    options: tuple[str, ...]
+    data_type: str
+    problem_type: str
+    solution: str
+    path: str
+    data_source: str | None
+    license: str | None
+
+    def as_row(self) -> dict[str, Any]:
+        """The question's columns."""
+        row = asdict(self)
+        row["options"] = list(self.options)
+        return row
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Question:
+        """The inverse of `as_row`; further columns are left alone."""
+        return cls(**{name: row[name] for name in QUESTION.names if name != "options"}, options=tuple(row["options"]))
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReject:
+    """A record that is no question. `record` counts from 1: the line of a JSONL file, else the place in the list."""
+
+    file: str
+    record: int
+    reason: str
+    detail: str
+
+
+def question_id(path: str, problem: str, options: Sequence[str]) -> str:
+    """Stable across runs and versions: 16 hex digits over the source path, the problem and its options."""
+    payload = json.dumps([path.removeprefix("./"), problem, list(options)], ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(payload.encode()).hexdigest()[:16]
+
+
+def _strings() -> pa.DataType:
+    return pa.list_(pa.string())
+
+
+QUESTION: Final = pa.schema(
+    [
+        ("id", pa.string()),
+        ("problem_id", pa.int64()),
+        ("problem", pa.string()),
+        ("options", _strings()),
+        ("data_type", pa.string()),
+        ("problem_type", pa.string()),
+        ("solution", pa.string()),
+        ("path", pa.string()),
+        ("data_source", pa.string()),
+        ("license", pa.string()),
+    ]
+)
+
+TRACE: Final = pa.schema(
+    [
+        *QUESTION,
+        ("observation", pa.string()),
+        ("think", pa.string()),
+        ("answer", pa.string()),
+        ("score", pa.float64()),
+        ("verdict", pa.string()),
+        ("verdict_reason", pa.string()),
+        ("observation_tokens", pa.int64()),
+        ("think_tokens", pa.int64()),
+        ("flags", _strings()),
+        ("overlaps", _strings()),
+        ("media_sha256", pa.string()),
+        ("media_duration_s", pa.float64()),
+        ("media_num_frames", pa.int64()),
+        ("generator", pa.string()),
+        ("prompt_sha256", pa.string()),
+        ("judge", pa.string()),
+        ("judge_prompt_sha256", pa.string()),
+        ("attempt", pa.int64()),
+    ]
+)
+
+REJECTED: Final = pa.schema(
+    [*TRACE, ("rejected_by", pa.string()), ("detail", pa.string()), ("completion", pa.string())]
+)
+
+CONFIGS: Final[Mapping[str, pa.Schema]] = {"cot": TRACE, "rejected": REJECTED, "rl": QUESTION}
+CONFIG_FILES: Final[Mapping[str, str]] = {"cot": "data/train", "rejected": "rejected/rejected", "rl": "rl/rl"}

@@ -1,0 +1,1 @@
+"""Training: SFT and PA-GRPO from the published dataset."""
