@@ -1,0 +1,232 @@
+"""The shape of report.json: what `stats.measure` finds and tables, plots and the card show.
+
+Every number is a count of rows or derived from counts; null means that it was not measured, never zero. The order of
+fields and of rows is fixed and nothing depends on the clock, so that the same dataset gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+Z_95: Final = 1.959963984540054  # two-sided 95 % of the normal distribution
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Share(_Part):
+    """`num` of `total`, with its 95 % Wilson interval; null where the total is zero."""
+
+    num: int
+    total: int
+    share: float | None
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, num: int, total: int) -> Self:
+        """Wilson's score interval: unlike the normal one it stays inside [0, 1], also at 0 and at `total`."""
+        if total == 0:
+            return cls(num=num, total=0, share=None, low=None, high=None)
+        share, z2 = num / total, Z_95**2
+        centre = (share + z2 / (2 * total)) / (1 + z2 / total)
+        half = Z_95 / (1 + z2 / total) * sqrt(share * (1 - share) / total + z2 / (4 * total**2))
+        low, high = max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+        return cls(num=num, total=total, share=share, low=low, high=high)
+
+
+class Reason(_Part):
+    """One reason of one step, as `rejected_by` names them."""
+
+    reason: str
+    num_rows: int
+
+
+class Step(_Part):
+    """A step of the funnel: num_in = num_rejected + num_left."""
+
+    step: str
+    num_in: int
+    num_rejected: int
+    num_left: int
+    reasons: tuple[Reason, ...]
+
+
+class Funnel(_Part):
+    """read -> source -> media -> generate -> filter -> verify = kept. It cannot be built unless it adds up."""
+
+    num_read: int
+    num_kept: int
+    num_rejected: int
+    steps: tuple[Step, ...]
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        left = self.num_read
+        for step in self.steps:
+            if step.num_in != left or step.num_rejected != sum(reason.num_rows for reason in step.reasons):
+                raise ValueError(f"step {step.step} does not add up")
+            left -= step.num_rejected
+            if step.num_left != left:
+                raise ValueError(f"step {step.step} leaves {step.num_left}, expected {left}")
+        if left != self.num_kept or self.num_kept + self.num_rejected != self.num_read:
+            raise ValueError(f"{self.num_kept} kept and {self.num_rejected} rejected do not make {self.num_read} read")
+        return self
+
+
+class Survival(_Part):
+    """Kept among all questions read of one group. `value` is null for rows whose group is not known.
+
+    `paper` is the share that VideoP2R's two tables imply, null where it gives none.
+    """
+
+    by: Literal["all", "problem_type", "data_type", "data_source"]
+    value: str | None
+    kept: Share
+    paper: float | None
+
+
+class Cell(_Part):
+    """One cell of the composition table (VideoP2R Table 3), among the rows of a known type and modality."""
+
+    problem_type: str
+    data_type: str
+    num_read: int
+    num_kept: int
+
+
+class Lengths(_Part):
+    """Lengths of one segment over the kept rows of a problem type (null = all), in one unit.
+
+    Quantiles are over the `num_measured` rows that have a length. `window` is the segment's range of the RL length
+    reward (VideoP2R section 3.2, R_len), in tokens; null for words.
+    """
+
+    segment: Literal["observation", "think"]
+    unit: Literal["words", "tokens"]
+    problem_type: str | None
+    num_rows: int
+    num_measured: int
+    mean: float | None
+    p5: float | None
+    p25: float | None
+    p50: float | None
+    p75: float | None
+    p95: float | None
+    window: tuple[int, int] | None
+    in_window: Share | None
+
+
+class Histogram(_Part):
+    """Kept rows per length: bin i holds [i * bin_width, (i + 1) * bin_width); the last one also all that is longer."""
+
+    segment: Literal["observation", "think"]
+    unit: Literal["words", "tokens"]
+    bin_width: int
+    counts: tuple[int, ...]
+
+
+class Duplicates(_Part):
+    """Distinct texts among the kept rows; normalised = lower case without punctuation."""
+
+    over: Literal["problem", "problem and path", "observation", "think"]
+    form: Literal["exact", "normalised"]
+    num_rows: int
+    num_distinct: int
+
+    @property
+    def num_extra(self) -> int:
+        """Rows that repeat an earlier one."""
+        return self.num_rows - self.num_distinct
+
+
+class Letter(_Part):
+    """How often an option letter is right, and how often it is answered; multiple choice only. Null = no letter."""
+
+    letter: str | None
+    num_gold_read: int
+    num_gold_kept: int
+    num_answered_kept: int
+
+
+class TopAnswer(_Part):
+    """One of the most frequent answers among the kept rows of a type, cut to 80 characters."""
+
+    problem_type: str
+    answer: str
+    num_rows: int
+
+
+class Tally(_Part):
+    """Rows that carry a value; null = not computed."""
+
+    value: str | int | None
+    num_kept: int
+    num_rejected: int
+
+
+class Maker(_Part):
+    """A model with the prompt it was given; null = this row never reached it."""
+
+    model: str | None
+    prompt_sha256: str | None
+    num_kept: int
+    num_rejected: int
+
+
+class Scores(_Part):
+    """Task scores in ten bins of 0.1, the last one closed at 1.0; rows without a score are in no bin."""
+
+    kept: tuple[int, ...]
+    rejected: tuple[int, ...]
+    num_unscored_kept: int
+    num_unscored_rejected: int
+    mean_kept: float | None
+
+
+class Agreement(_Part):
+    """The judge against human labels, over the questions that both decided.
+
+    Counted apart and never averaged in: questions whose labellers disagree (disputed), that no human could tell or
+    that are not labelled yet, whose verdict is null (unscored), and labels for ids that this dataset does not have.
+    """
+
+    accuracy: Share
+    kappa: float | None
+    both_sufficient: int
+    both_insufficient: int
+    judge_only_sufficient: int
+    human_only_sufficient: int
+    num_disputed: int
+    num_cannot_tell: int
+    num_unlabelled: int
+    num_unscored: int
+    num_unknown_ids: int
+
+
+class Report(_Part):
+    """Everything that is measured on one dataset folder."""
+
+    schema_version: int
+    funnel: Funnel
+    num_rl: int
+    survival: tuple[Survival, ...]
+    composition: tuple[Cell, ...]
+    lengths: tuple[Lengths, ...]
+    histograms: tuple[Histogram, ...]
+    duplicates: tuple[Duplicates, ...]
+    letters: tuple[Letter, ...]
+    top_answers: tuple[TopAnswer, ...]
+    scores: Scores
+    verdicts: tuple[Tally, ...]
+    flags: tuple[Tally, ...]
+    overlaps: tuple[Tally, ...]
+    attempts: tuple[Tally, ...]
+    licenses: tuple[Tally, ...]
+    generators: tuple[Maker, ...]
+    judges: tuple[Maker, ...]
+    agreement: Agreement | None
