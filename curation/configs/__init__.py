@@ -1,0 +1,1 @@
+"""Run configs and the price table."""

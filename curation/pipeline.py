@@ -1,0 +1,239 @@
+"""The main job on one screen: questions -> completions -> filtered traces -> verdicts -> shards -> dataset.
+
+The unit of work is `run_shard`: idempotent, restartable, and free of engine calls for everything in its journals.
+A finished shard carries a fingerprint of all that its rows depend on; it is made again only when that changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from curation import generate, verify
+from curation.answers import Answer, Caller, answer
+from curation.filters import FilterConfig, Filtered, filter_completion
+from curation.generate import Generator, frames_identity
+from curation.ingest import read_questions
+from curation.engines.config import identity
+from curation.journal import content_key
+from curation.media import MediaRecord
+from curation.rundir import RunDirectory
+from curation.schema import CONFIGS, REJECTED, SCHEMA_VERSION, Question
+from curation.shards import read_fingerprint, write_rows
+from curation.tokens import CountTokens
+from curation.trace import Trace
+from curation.verify import Verification, Verifier
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Everything that a shard needs; built once a run, shared by all shards."""
+
+    generator: Generator
+    generator_caller: Caller
+    filter: FilterConfig
+    verifier: Verifier
+    media: Mapping[str, MediaRecord]
+    count_tokens: CountTokens
+    tokenizer: str | None
+    retry_failed: bool = False
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What became of one question in one attempt; the first reason that hits stands."""
+
+    question: Question
+    number: int
+    completion: str | None = None
+    generator: str | None = None
+    filtered: Filtered | None = None
+    verification: Verification | None = None
+    rejected_by: str | None = None
+    detail: str | None = None
+
+
+async def run_shard(
+    directory: RunDirectory, shard: int, stages: Stages, progress: Callable[[int], None] = lambda _: None
+) -> None:
+    """Bring one shard to its three Parquet files. Raises FatalEngineError, BudgetExceeded and OSError (disk full)."""
+    questions = read_questions(directory, shard)
+    fingerprint = _fingerprint(questions, stages)
+    if not stages.retry_failed and all(
+        read_fingerprint(shard_file(directory, shard, config)) == fingerprint for config in CONFIGS
+    ):
+        progress(len(questions))
+        return
+    attempts = [_media_attempt(question, stages.media[question.path]) for question in questions]
+    final = {attempt.question.id: attempt for attempt in attempts}
+    history: list[Attempt] = []
+    open_questions = [attempt.question for attempt in attempts if attempt.rejected_by is None]
+    progress(len(questions) - len(open_questions))
+    for number in range(1, stages.generator.config.attempts + 1):
+        if not open_questions:
+            break
+        tried = await _attempt(directory, shard, stages, open_questions, number, progress if number == 1 else _ignore)
+        history += tried
+        final |= {attempt.question.id: attempt for attempt in tried}
+        open_questions = [attempt.question for attempt in tried if _worth_another(attempt)]
+    await asyncio.to_thread(_write, directory, shard, stages, list(final.values()), history, fingerprint)
+
+
+async def _attempt(
+    directory: RunDirectory,
+    shard: int,
+    stages: Stages,
+    questions: Sequence[Question],
+    number: int,
+    progress: Callable[[int], None],
+) -> list[Attempt]:
+    """Steps 1 to 3 for the questions that are still open."""
+    asks = stages.generator.asks(questions, stages.media, number)
+    answers = await answer(
+        asks,
+        directory.journal(shard, "generate"),
+        stages.generator_caller,
+        retry_failed=stages.retry_failed,
+        progress=progress,
+    )
+    attempts = await asyncio.to_thread(
+        lambda: [
+            _filtered(question, number, answers[ask.key], stages.filter)
+            for question, ask in zip(questions, asks, strict=True)
+        ]
+    )
+    kept = {attempt.question.id: attempt for attempt in attempts if attempt.rejected_by is None}
+    verifications = await stages.verifier.verify(
+        dict(_traces(kept.values())), number, directory.journal(shard, "verify"), retry_failed=stages.retry_failed
+    )
+    for question_id, verification in verifications.items():
+        attempt = kept[question_id]
+        attempt.verification = verification
+        attempt.rejected_by = verify.rejected_by(verification)
+        attempt.detail = verification.detail
+    return attempts
+
+
+def shard_file(directory: RunDirectory, shard: int, config: str) -> Path:
+    """Where the finished rows of one config lie; config "attempts" keeps every attempt's record."""
+    return directory.shards / f"{shard:05d}.{config}.parquet"
+
+
+def _fingerprint(questions: Sequence[Question], stages: Stages) -> str:
+    return content_key(
+        SCHEMA_VERSION,
+        [(question.id, question.license, question.data_source, question.problem_id) for question in questions],
+        [(question.solution, question.problem_type, question.data_type) for question in questions],
+        [(media.sha256, media.reason, media.kind) for media in (stages.media[q.path] for q in questions)],
+        stages.generator.config.model_dump(mode="json", exclude={"engine", "prompt", "dispatch"}),
+        identity(stages.generator.config.engine),
+        stages.generator.prompt.sha256,
+        frames_identity(stages.generator.video),
+        stages.filter.model_dump(mode="json"),
+        stages.verifier.config.model_dump(mode="json", exclude={"engine", "prompt", "dispatch"}),
+        identity(stages.verifier.config.engine),
+        stages.verifier.prompt.sha256,
+        stages.tokenizer,
+    )
+
+
+def _media_attempt(question: Question, media: MediaRecord) -> Attempt:
+    """Unusable media exclude a question with a reason; no other file ever takes their place."""
+    attempt = Attempt(question, 0)
+    if media.reason is not None:
+        attempt.rejected_by, attempt.detail = f"media:{media.reason}", media.detail
+    elif media.kind != question.data_type:
+        attempt.rejected_by = "media:wrong_kind"
+        attempt.detail = f"the question says {question.data_type}, {question.path} is {media.kind}"
+    return attempt
+
+
+def _filtered(question: Question, number: int, found: Answer, config: FilterConfig) -> Attempt:
+    attempt = Attempt(question, number, found.text, found.model, rejected_by=generate.rejected_by(found))
+    if found.text is None:
+        attempt.detail = found.detail
+        return attempt
+    attempt.filtered = filter_completion(found.text, question, config)
+    attempt.rejected_by, attempt.detail = attempt.filtered.rejected_by, attempt.filtered.detail
+    return attempt
+
+
+def _traces(attempts: Any) -> Iterator[tuple[str, tuple[Question, Trace]]]:
+    for attempt in attempts:
+        yield attempt.question.id, (attempt.question, attempt.filtered.trace)
+
+
+def _worth_another(attempt: Attempt) -> bool:
+    """Failures of steps 2 and 3 are regenerated; an unscored row is the judge's failure, not the generator's."""
+    return attempt.rejected_by is not None and (
+        attempt.rejected_by.startswith("filter:") or attempt.rejected_by == "verify:insufficient"
+    )
+
+
+def _write(
+    directory: RunDirectory,
+    shard: int,
+    stages: Stages,
+    final: Sequence[Attempt],
+    history: Sequence[Attempt],
+    fingerprint: str,
+) -> None:
+    rows = _rows(final, stages)
+    usable = [attempt.question.as_row() for attempt in final if not (attempt.rejected_by or "").startswith("media:")]
+    tables: dict[str, tuple[list[dict[str, Any]], pa.Schema]] = {
+        "cot": ([row for row in rows if row["rejected_by"] is None], CONFIGS["cot"]),
+        "rejected": ([row for row in rows if row["rejected_by"] is not None], REJECTED),
+        "rl": (usable, CONFIGS["rl"]),
+    }
+    if stages.generator.config.attempts > 1:
+        tables["attempts"] = (_rows(history, stages), REJECTED)
+    for config, (table_rows, schema) in tables.items():
+        write_rows(shard_file(directory, shard, config), table_rows, schema, fingerprint=fingerprint)
+
+
+def _rows(attempts: Sequence[Attempt], stages: Stages) -> list[dict[str, Any]]:
+    """Rows of the rejected schema, in order; a kept row has no `rejected_by`."""
+    with_trace = [a for a in attempts if a.filtered is not None and a.filtered.trace is not None]
+    observation_tokens = stages.count_tokens([a.filtered.trace.observation for a in with_trace])
+    think_tokens = stages.count_tokens([a.filtered.trace.think for a in with_trace])
+    lengths = {id(a): pair for a, *pair in zip(with_trace, observation_tokens, think_tokens, strict=True)}
+    return [_row(attempt, stages, *lengths.get(id(attempt), (None, None))) for attempt in attempts]
+
+
+def _row(attempt: Attempt, stages: Stages, observation_tokens: int | None, think_tokens: int | None) -> dict[str, Any]:
+    media = stages.media[attempt.question.path]
+    filtered, verification = attempt.filtered, attempt.verification
+    trace = filtered.trace if filtered else None
+    return {
+        **attempt.question.as_row(),
+        "observation": trace.observation if trace else None,
+        "think": trace.think if trace else None,
+        "answer": trace.answer if trace else None,
+        "score": filtered.score if filtered else None,
+        "verdict": verification.verdict if verification else None,
+        "verdict_reason": verification.reason if verification else None,
+        "observation_tokens": observation_tokens,
+        "think_tokens": think_tokens,
+        "flags": list(filtered.flags) if filtered else [],
+        "overlaps": None,
+        "media_sha256": media.sha256,
+        "media_duration_s": media.duration_s,
+        "media_num_frames": media.num_frames,
+        "generator": attempt.generator,
+        "prompt_sha256": stages.generator.prompt.sha256 if attempt.number else None,
+        "judge": stages.verifier.caller.engine.model if verification else None,
+        "judge_prompt_sha256": stages.verifier.prompt.sha256 if verification else None,
+        "attempt": attempt.number or None,
+        "rejected_by": attempt.rejected_by,
+        "detail": attempt.detail,
+        "completion": attempt.completion if attempt.rejected_by else None,
+    }
+
+
+def _ignore(_: int) -> None:
+    """Later attempts are not progress: their questions were counted."""

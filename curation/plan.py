@@ -1,0 +1,134 @@
+"""What a run will cost before it starts: questions, media bytes, tokens, GPU hours, judge dollars - and no call."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import PositiveFloat, PositiveInt
+from rich.console import Console
+from rich.table import Table
+
+from curation.budget import Price
+from curation.config import Config
+from curation.errors import MediaError
+from curation.media import resolve_media
+from curation.prompts import Prompt, render_question, render_trace_prompt
+from curation.schema import Question, SourceReject
+from curation.video import VideoConfig
+
+_CHARACTERS_PER_TOKEN: Final = 4.0
+_PIXELS_PER_TOKEN: Final = 28 * 28
+_FRAMES_PER_TOKEN: Final = 2  # Qwen2.5-VL merges two frames of a video
+
+
+class PlanAssumptions(Config):
+    """YAML section `plan`: what a dry run assumes, because only a real run can measure it.
+
+    Speeds are per GPU. Output lengths are the middle of the paper's windows (section 3.3) and a short explanation.
+    """
+
+    prefill_tokens_per_gpu_s: PositiveFloat = 3000.0
+    decode_tokens_per_gpu_s: PositiveFloat = 400.0
+    observation_tokens: PositiveInt = 224
+    think_tokens: PositiveInt = 416
+    judge_output_tokens: PositiveInt = 150
+
+
+@dataclass(slots=True)
+class Plan:
+    """Totals over all questions; tokens are estimates, dollars an upper bound (every question reaches the judge)."""
+
+    num_questions: int = 0
+    num_rejects: int = 0
+    num_media: int = 0
+    num_missing_media: int = 0
+    media_bytes: int = 0
+    generate_input_tokens: float = 0.0
+    generate_output_tokens: float = 0.0
+    judge_input_tokens: float = 0.0
+    judge_output_tokens: float = 0.0
+
+    def gpu_hours(self, assumptions: PlanAssumptions) -> float:
+        """Prefill and decoding of step 1, in hours of one GPU."""
+        return (
+            self.generate_input_tokens / assumptions.prefill_tokens_per_gpu_s
+            + self.generate_output_tokens / assumptions.decode_tokens_per_gpu_s
+        ) / 3600
+
+
+def make_plan(
+    records: Iterable[Question | SourceReject],
+    *,
+    media_root: Path,
+    video: VideoConfig,
+    trace_prompt: Prompt,
+    judge_prompt: Prompt,
+    assumptions: PlanAssumptions,
+) -> Plan:
+    """Read the source once, look each medium's size up, add up. Memory: the set of distinct paths."""
+    plan = Plan()
+    uses: Counter[str] = Counter()
+    for record in records:
+        if isinstance(record, SourceReject):
+            plan.num_rejects += 1
+            continue
+        plan.num_questions += 1
+        uses[record.path] += 1
+        text = render_trace_prompt(trace_prompt, record)
+        num_frames = video.num_frames / _FRAMES_PER_TOKEN if record.data_type == "video" else 1
+        visual_tokens = num_frames * video.max_pixels / _PIXELS_PER_TOKEN
+        plan.generate_input_tokens += len(text) / _CHARACTERS_PER_TOKEN + visual_tokens
+        plan.generate_output_tokens += assumptions.observation_tokens + assumptions.think_tokens
+        judged = len(judge_prompt.text) + len(render_question(record.problem, record.options))
+        plan.judge_input_tokens += judged / _CHARACTERS_PER_TOKEN + assumptions.observation_tokens
+        plan.judge_output_tokens += assumptions.judge_output_tokens
+    plan.num_media = len(uses)
+    for path in uses:
+        try:
+            plan.media_bytes += resolve_media(media_root, path).stat().st_size
+        except (MediaError, OSError):
+            plan.num_missing_media += 1
+    return plan
+
+
+def print_plan(
+    plan: Plan,
+    console: Console,
+    *,
+    assumptions: PlanAssumptions,
+    generator: str,
+    judge: str,
+    judge_price: Price | None,
+    price_date: str,
+    budget_usd: float | None,
+) -> None:
+    """The plan as a table; an unknown price reads "not priced", never 0."""
+    table = Table(title="Plan: nothing is called, nothing is written", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_column()
+    table.add_row("questions", f"{plan.num_questions:,}", f"{plan.num_rejects:,} records rejected by the source")
+    table.add_row("media files", f"{plan.num_media:,}", f"{plan.num_missing_media:,} missing")
+    table.add_row("media bytes", f"{plan.media_bytes / 1e9:,.3f} GB", "")
+    table.add_row("generate, input", f"{plan.generate_input_tokens / 1e6:,.2f} Mtok", f"{generator}, text and frames")
+    table.add_row("generate, output", f"{plan.generate_output_tokens / 1e6:,.2f} Mtok", "middle of the length windows")
+    table.add_row(
+        "generate, GPU time",
+        f"{plan.gpu_hours(assumptions):,.1f} GPU h",
+        f"assumes {assumptions.prefill_tokens_per_gpu_s:g} in + {assumptions.decode_tokens_per_gpu_s:g} out tok/s a GPU",
+    )
+    table.add_row("judge, input", f"{plan.judge_input_tokens / 1e6:,.2f} Mtok", f"{judge}, every question at most")
+    table.add_row("judge, output", f"{plan.judge_output_tokens / 1e6:,.2f} Mtok", "")
+    for mode, batch in (("live", False), ("batch", True)):
+        if judge_price is None:
+            cost, note = "not priced", f"add prices.{judge} to the config"
+        else:
+            cost_usd = judge_price.cost_usd(plan.judge_input_tokens, plan.judge_output_tokens, batch=batch)
+            cost, note = f"{cost_usd:,.2f} USD", f"prices of {price_date}"
+        table.add_row(f"judge, {mode}", cost, note)
+    table.add_row("budget", "none" if budget_usd is None else f"{budget_usd:,.2f} USD", "")
+    console.print(table)

@@ -1,0 +1,118 @@
+"""Step 3: a text-only judge decides whether the correct answer follows from the observation alone (section 3.2).
+
+A reply that is no verdict (unparsable, refused, cut, timed out) is asked for again up to `tries` times and then stays
+null: the row is counted as unscored, never as sufficient or insufficient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import NonNegativeFloat, PositiveInt
+
+from curation.answers import Answer, Ask, Caller, answer
+from curation.config import Config
+from curation.engines.base import Request
+from curation.engines.config import DispatchConfig, EngineConfig, identity
+from curation.journal import content_key
+from curation.judge import JUDGE_SCHEMA, parse_verdict, render_judge_prompt
+from curation.prompts import Prompt, render_question
+from curation.schema import INSUFFICIENT, SUFFICIENT, Question
+from curation.tasks import gold_answer
+from curation.trace import Trace
+
+
+class VerifyConfig(Config):
+    """YAML section `verify`. `structured` asks the server for JSON that follows the judge's schema.
+
+    `temperature` and `retry_temperature` are not sent to the Anthropic API, which no longer takes them.
+    """
+
+    engine: EngineConfig
+    prompt: Path | None = None
+    tries: PositiveInt = 2
+    temperature: NonNegativeFloat = 0.0
+    retry_temperature: NonNegativeFloat = 0.7
+    max_tokens: PositiveInt = 1024
+    structured: bool = True
+    dispatch: DispatchConfig = DispatchConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """`verdict` is "sufficient", "insufficient" or null; `detail` says why it is null."""
+
+    verdict: str | None
+    reason: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Asks the judge about the observations of one shard."""
+
+    config: VerifyConfig
+    prompt: Prompt
+    caller: Caller
+
+    async def verify(
+        self,
+        traces: Mapping[str, tuple[Question, Trace]],
+        attempt: int,
+        journal_path: Path,
+        *,
+        retry_failed: bool = False,
+    ) -> dict[str, Verification]:
+        """Verdicts by question id; text only, the media never reach the judge."""
+        verdicts: dict[str, Verification] = {}
+        for try_number in range(1, self.config.tries + 1):
+            asks = {
+                question_id: self._ask(question, trace, attempt, try_number)
+                for question_id, (question, trace) in traces.items()
+                if question_id not in verdicts or verdicts[question_id].verdict is None
+            }
+            answers = await answer(asks.values(), journal_path, self.caller, retry_failed=retry_failed)
+            verdicts |= {question_id: _verification(answers[ask.key]) for question_id, ask in asks.items()}
+        return verdicts
+
+    def _ask(self, question: Question, trace: Trace, attempt: int, try_number: int) -> Ask:
+        text = render_judge_prompt(
+            self.prompt,
+            data_type=question.data_type,
+            question=render_question(question.problem, question.options),
+            answer=gold_answer(question.solution),
+            observation=trace.observation,
+        )
+        temperature = self.config.temperature if try_number == 1 else self.config.retry_temperature
+        key = content_key(
+            "verify", question.id, text, identity(self.config.engine), self.config.max_tokens, temperature,
+            self.config.structured, try_number,
+        )  # fmt: skip
+        return Ask(key, question.id, attempt, self._prepare(question.id, text, attempt, temperature))
+
+    def _prepare(
+        self, question_id: str, text: str, attempt: int, temperature: float
+    ) -> Callable[[], Awaitable[Request]]:
+        async def prepare() -> Request:
+            schema = JUDGE_SCHEMA if self.config.structured else None
+            return Request(question_id, text, self.config.max_tokens, attempt, temperature, None, schema)
+
+        return prepare
+
+
+def _verification(found: Answer) -> Verification:
+    if found.failure is not None or found.text is None:
+        return Verification(None, None, f"{found.failure}: {found.detail}")
+    verdict = None if found.stop_reason == "refusal" else parse_verdict(found.text)
+    if verdict is None:
+        return Verification(None, None, f"no verdict ({found.stop_reason}): {found.text[:200]!r}")
+    return Verification(SUFFICIENT if verdict.sufficient else INSUFFICIENT, verdict.reason, None)
+
+
+def rejected_by(verification: Verification) -> str | None:
+    """The reason when step 3 did not find the observation sufficient."""
+    if verification.verdict is None:
+        return "verify:unscored"
+    return None if verification.verdict == SUFFICIENT else "verify:insufficient"
