@@ -28,7 +28,7 @@ _CACHED_MEDIA: Final = 32  # questions about one video stand together upstream, 
 class GenerateConfig(Config):
     """YAML section `generate`. `attempts` > 1 regenerates what steps 2 and 3 rejected, at `retry_temperature`.
 
-    max_tokens: the paper's two length windows sum to 832 tokens plus tags, so 1,024 is the least that cuts no good trace.
+    max_tokens: the paper's two length windows sum to 832 tokens plus tags; under 1,024 good traces are cut.
     """
 
     engine: EngineConfig
@@ -76,7 +76,7 @@ class Generator:
     encoder: MediaEncoder
 
     def asks(self, questions: Sequence[Question], media: Mapping[str, MediaRecord], attempt: int) -> list[Ask]:
-        """One request a question. The key changes with the question, the media, the prompt, the model and the frames."""
+        """One request a question; its key changes with question, media, prompt, model and frames."""
         return [self._ask(question, media[question.path], attempt) for question in questions]
 
     def _ask(self, question: Question, media: MediaRecord, attempt: int) -> Ask:

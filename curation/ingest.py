@@ -116,15 +116,15 @@ def _rejected_row(reject: SourceReject) -> dict[str, Any]:
 
 
 def _move_journals(directory: RunDirectory, fresh: Path, num_shards: int) -> None:
-    """Sort every journal line into the shard that now holds its question; lines of vanished questions are kept too."""
+    """Sort every journal line into the shard that now holds its question; those of vanished questions stay too."""
     restore_folder(directory.journals)
     if not directory.journals.exists():
         return
     for path in directory.journals.glob("*.batches.jsonl"):
         if any(True for _ in read_journal(path)):
             raise RunDirectoryError(
-                f"the source changed, but {path} still names judge batches. Run once more with the old source, or start "
-                "another run_dir."
+                f"the source changed, but {path} still names judge batches. Run once more with the old source, or "
+                "start another run_dir."
             )
     shard_of = {
         question_id: shard

@@ -35,7 +35,7 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
             except ValueError as error:
                 raise RunDirectoryError(
-                    f"{path} line {number} is damaged ({error}). Restore the file, or delete the line to redo its answer."
+                    f"{path} line {number} is damaged ({error}). Restore the file, or delete the line to ask again."
                 ) from error
 
 

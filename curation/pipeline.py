@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ import pyarrow as pa
 
 from curation import generate, verify
 from curation.answers import Answer, Caller, answer
+from curation.engines.config import identity
 from curation.filters import FilterConfig, Filtered, filter_completion
 from curation.generate import Generator, frames_identity
 from curation.ingest import read_questions
-from curation.engines.config import identity
 from curation.journal import content_key
 from curation.media import MediaRecord
 from curation.rundir import RunDirectory

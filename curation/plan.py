@@ -119,7 +119,7 @@ def print_plan(
     table.add_row(
         "generate, GPU time",
         f"{plan.gpu_hours(assumptions):,.1f} GPU h",
-        f"assumes {assumptions.prefill_tokens_per_gpu_s:g} in + {assumptions.decode_tokens_per_gpu_s:g} out tok/s a GPU",
+        f"at {assumptions.prefill_tokens_per_gpu_s:g} in, {assumptions.decode_tokens_per_gpu_s:g} out tok/s a GPU",
     )
     table.add_row("judge, input", f"{plan.judge_input_tokens / 1e6:,.2f} Mtok", f"{judge}, every question at most")
     table.add_row("judge, output", f"{plan.judge_output_tokens / 1e6:,.2f} Mtok", "")

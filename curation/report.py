@@ -120,6 +120,11 @@ class Lengths(_Part):
     window: tuple[int, int] | None
     in_window: Share | None
 
+    @property
+    def summary(self) -> tuple[float | None, ...]:
+        """mean, p5, p25, p50, p75, p95."""
+        return (self.mean, self.p5, self.p25, self.p50, self.p75, self.p95)
+
 
 class Histogram(_Part):
     """Kept rows per length: bin i holds [i * bin_width, (i + 1) * bin_width); the last one also all that is longer."""
@@ -230,3 +235,16 @@ class Report(_Part):
     generators: tuple[Maker, ...]
     judges: tuple[Maker, ...]
     agreement: Agreement | None
+
+    @property
+    def table3(self) -> tuple[tuple[str, int, int], ...]:
+        """Problem type, kept image rows, kept video rows, in the form of VideoP2R Table 3; `total` comes last."""
+        kept = {(cell.problem_type, cell.data_type): cell.num_kept for cell in self.composition}
+        kinds = dict.fromkeys(cell.problem_type for cell in self.composition)
+        rows = tuple((kind, kept.get((kind, "image"), 0), kept.get((kind, "video"), 0)) for kind in kinds)
+        return (*rows, ("total", sum(row[1] for row in rows), sum(row[2] for row in rows)))
+
+
+def percent(share: float | None) -> str:
+    """`79.4 %`; what was not measured is a dash."""
+    return "-" if share is None else f"{100 * share:.1f} %"

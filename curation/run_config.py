@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from curation.budget import Price
 from curation.config import Config
@@ -33,7 +33,7 @@ class RunConfig(Config):
     verify: VerifyConfig
     tokenizer: str | None = None
     budget_usd: PositiveFloat | None = None
-    prices: dict[str, Price] = {}
+    prices: dict[str, Price] = Field(default_factory=dict)
     shard_size: PositiveInt = 2000
     open_shards: PositiveInt = 2
     plan: PlanAssumptions = PlanAssumptions()

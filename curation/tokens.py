@@ -21,10 +21,10 @@ def load_token_counter(name: str | None) -> CountTokens:
 
     try:
         tokenizer = Tokenizer.from_file(name) if Path(name).is_file() else Tokenizer.from_pretrained(name)
-    except Exception as error:  # noqa: BLE001 - the Rust library raises bare Exception
+    except Exception as error:  # the Rust library raises bare Exception
         raise ConfigError(
-            f"cannot load tokenizer {name!r}: {' '.join(str(error).split())}. Give a tokenizer.json, a model on the hub, "
-            "or leave `tokenizer` out."
+            f"cannot load tokenizer {name!r}: {' '.join(str(error).split())}. Give a tokenizer.json or a model on "
+            "the hub, or leave `tokenizer` out."
         ) from error
 
     def count(texts: Sequence[str]) -> list[int | None]:

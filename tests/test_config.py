@@ -10,7 +10,7 @@ from curation.errors import ConfigError
 
 class Section(Config):
     rate: float = 1.0
-    names: list[str] = []
+    names: tuple[str, ...] = ()
     path: Path | None = None
 
 
@@ -32,7 +32,7 @@ def test_yaml_1e_6_is_a_number_though_pyyaml_reads_a_string(tmp_path):
 def test_overrides_reach_into_sections_and_create_them(tmp_path):
     path = write(tmp_path, "count: 2")
     config = load_config(Whole, path, ["section.rate=3", "section.names=[a, b]", "count=5"])
-    assert (config.section.rate, config.section.names, config.count) == (3.0, ["a", "b"], 5)
+    assert (config.section.rate, config.section.names, config.count) == (3.0, ("a", "b"), 5)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_every_fault_is_one_line_that_names_the_place(tmp_path, text, overrides,
 
 
 def test_missing_config_names_the_file(tmp_path):
-    with pytest.raises(ConfigError, match="none.yaml"):
+    with pytest.raises(ConfigError, match=r"none\.yaml"):
         load_config(Whole, tmp_path / "none.yaml")
 
 

@@ -1,0 +1,109 @@
+"""The house: which room may import which. Read from the source files themselves."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("curation", "training", "app", "cards")
+PUBLISHED_FORMAT = {"trace", "tasks", "schema", "judge", "engines", "video", "config", "errors", "prompts"}
+STAGES = {"sources", "generate", "filters", "verify", "stats"}
+LEAVES = {"trace", "tasks", "schema", "errors", "judge", "prompts", "config", "journal"}
+HEAVY = {
+    "anthropic": {"curation/engines/anthropic.py", "curation/engines/batches.py"},
+    "openai": {"curation/engines/openai.py"},
+    "matplotlib": {"curation/plots.py"},
+    "datasets": {"curation/sources/videor1.py", "curation/sources/hub.py"},
+    "decord": {"curation/video.py", "curation/frames_decord.py"},
+    "torch": set(),
+    "vllm": set(),
+    "gradio": set(),
+    "ray": set(),
+}
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def sources() -> list[Path]:
+    return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Every module this file names, wherever the import stands."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names
+            if not all((ROOT / name.replace(".", "/")).with_suffix(".py").exists() for name in names):
+                found.add(node.module or "")
+    return found
+
+
+def rooms(path: Path, package: str) -> set[str]:
+    return {name.split(".")[1] for name in imports(path) if name.startswith(f"{package}.")}
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_name)
+def test_rooms_import_only_what_lies_below_them(path):
+    package = path.relative_to(ROOT).parts[0]
+    named = {name.split(".")[0] for name in imports(path)}
+    if package == "curation":
+        assert not named & {"training", "app"}
+    if package in ("training", "app"):
+        assert rooms(path, "curation") <= PUBLISHED_FORMAT
+    if package == "app":
+        assert "training" not in named
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_name)
+def test_stages_never_import_each_other_and_leaves_no_stage(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    if parts[0] != "curation":
+        return
+    mine = parts[1]
+    others = rooms(path, "curation") & (STAGES | {"pipeline", "run"})
+    if mine in STAGES:
+        assert others <= {mine}
+    if mine in LEAVES or mine == "engines":
+        assert not others
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_name)
+def test_heavy_packages_stay_in_the_module_that_needs_them(path):
+    for name in {name.split(".")[0] for name in imports(path)} & set(HEAVY):
+        assert str(path.relative_to(ROOT)) in HEAVY[name], f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_name)
+def test_source_is_ascii_and_never_unpickles_or_evaluates(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.isascii()
+    names = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+    assert not names & {"eval", "exec"}
+    assert not {name.split(".")[0] for name in imports(path)} & {"pickle", "marshal", "shelve", "dill"}
+
+
+def test_no_import_cycle():
+    graph = {
+        module_name(path): {name for name in imports(path) if name.split(".")[0] in PACKAGES} for path in sources()
+    }
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, " -> ".join((*trail, module))
+        if module in done or module not in graph:
+            return
+        for target in graph[module]:
+            if target != module:
+                visit(target, (*trail, module))
+        done.add(module)
+
+    for module in graph:
+        visit(module, ())
