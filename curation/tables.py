@@ -17,6 +17,7 @@ NAME_CHARS: Final = 28
 MOST_SOURCES: Final = 12
 UNKNOWN: Final = "(not known)"
 NOT_MEASURED: Final = "-"
+_BY: Final = {"all": "all", "problem_type": "type", "data_type": "modality", "data_source": "source"}
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -72,7 +73,7 @@ def _survival(report: Report) -> Table:
     table = _table(
         "Survival: kept of all questions read, beside the paper's",
         ["by", "group"],
-        ["read", "kept", "survival", "95 %", "paper", "differs"],
+        ["read", "kept", "share", "95 %", "paper", "diff."],
     )
     sources = [row for row in report.survival if row.by == "data_source"]
     others = [row for row in report.survival if row.by != "data_source"]
@@ -80,8 +81,8 @@ def _survival(report: Report) -> Table:
     for row in [*others, *sources[:MOST_SOURCES]]:
         differs = None if row.paper is None or row.kept.share is None else 100 * (row.kept.share - row.paper)
         table.add_row(
-            "" if row.by == last else row.by.replace("_", " "),
-            Text("") if row.by == "all" else plain(row.value, 18),
+            "" if row.by == last else _BY[row.by],
+            Text("") if row.by == "all" else plain(row.value, 15),
             f"{row.kept.total:,}",
             f"{row.kept.num:,}",
             percent(row.kept.share),
@@ -113,33 +114,35 @@ def _lengths(report: Report, unit: Literal["words", "tokens"]) -> Table:
     table = _table(
         f"Lengths in {unit}", ["segment", "problem type"], [*columns, "window"] if unit == "tokens" else columns
     )
-    last = ""
-    for row in report.lengths:
-        if row.unit != unit or (row.num_rows == 0 and row.problem_type is not None):
-            continue
-        window = [percent(row.in_window.share)] if row.in_window else []
-        table.add_row(
-            "" if row.segment == last else _segment_name(row),
-            row.problem_type or "all",
-            f"{row.num_measured:,}",
-            *(NOT_MEASURED if value is None else f"{value:.0f}" for value in row.summary),
-            *window,
-        )
-        last = row.segment
+    for segment in ("observation", "think"):
+        rows = [row for row in report.lengths if (row.segment, row.unit) == (segment, unit)]
+        filled = [row for row in rows if row.num_rows or row.problem_type is None]
+        for place, row in enumerate(filled):
+            table.add_row(
+                _segment_cell(row, place),
+                row.problem_type or "all",
+                f"{row.num_measured:,}",
+                *(NOT_MEASURED if value is None else f"{value:.0f}" for value in row.summary),
+                *([] if row.in_window is None else [percent(row.in_window.share)]),
+            )
     return table
 
 
-def _segment_name(row: Lengths) -> str:
-    return row.segment if row.window is None else f"{row.segment} {row.window[0]}-{row.window[1]}"
+def _segment_cell(row: Lengths, place: int) -> str:
+    """The segment beside its first row, its RL window below."""
+    if place == 1 and row.window is not None:
+        return f"({row.window[0]}-{row.window[1]})"
+    return row.segment if place == 0 else ""
 
 
 def _scores(report: Report) -> Table:
     scores = report.scores
     mean = NOT_MEASURED if scores.mean_kept is None else f"{scores.mean_kept:.3f}"
-    table = _table(f"Task scores (mean of the kept: {mean})", ["score"], ["kept", "rejected"])
+    table = _table("Task scores", ["score"], ["kept", "rejected"])
     for place, (kept, rejected) in enumerate(zip(scores.kept, scores.rejected, strict=True)):
         table.add_row(f"{place / 10:.1f} to {(place + 1) / 10:.1f}", f"{kept:,}", f"{rejected:,}")
     table.add_row("no score", f"{scores.num_unscored_kept:,}", f"{scores.num_unscored_rejected:,}")
+    table.add_row("mean", mean, "", style="bold")
     return table
 
 
@@ -179,7 +182,7 @@ def _duplicates(report: Report) -> Table:
 def _tallies(report: Report) -> Table:
     table = _table("Marks", ["mark", "value"], ["kept", "rejected"])
     named: tuple[tuple[str, str, tuple[Tally, ...]], ...] = (
-        ("verdict", "none (unscored)", report.verdicts),
+        ("verdict", "no verdict", report.verdicts),
         ("flag", "not computed", report.flags),
         ("overlap", "not computed", report.overlaps),
         ("attempt", "not generated", report.attempts),
@@ -234,7 +237,7 @@ def _apart(agreement: Agreement) -> tuple[tuple[str, int], ...]:
 
 def _table(title: str, names: Sequence[str], numbers: Sequence[str], *, bars: bool = False) -> Table:
     """Text columns to the left, number columns to the right, then perhaps a column of bars."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in names:
         table.add_column(name, no_wrap=True)
     for name in numbers:
