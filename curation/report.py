@@ -248,3 +248,9 @@ class Report(_Part):
 def percent(share: float | None) -> str:
     """`79.4 %`; what was not measured is a dash."""
     return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def plain(text: str, most: int = 28) -> str:
+    """A name from the data for one line of a table or picture: no control characters, cut to `most` characters."""
+    line = "".join(char if char.isprintable() else "?" for char in text)
+    return line if len(line) <= most else line[: most - 3] + "..."

@@ -10,10 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from curation.report import Agreement, Funnel, Lengths, Letter, Maker, Report, Share, Tally, percent
+from curation.report import Agreement, Funnel, Lengths, Letter, Maker, Report, Share, Tally, percent, plain
 
 BAR_CELLS: Final = 24
-NAME_CHARS: Final = 28
 MOST_SOURCES: Final = 12
 UNKNOWN: Final = "(not known)"
 NOT_MEASURED: Final = "-"
@@ -46,18 +45,15 @@ def print_funnel(report: Report, console: Console) -> None:
         # A step that rejects nothing still has its line: that it ran and found nothing is worth knowing.
         table.add_row(step.step, "", _minus(step.num_rejected), *_of_read(funnel, step.num_rejected, ""))
         for reason in step.reasons:
-            table.add_row("", plain(reason.reason), _minus(reason.num_rows), *_of_read(funnel, reason.num_rows, ""))
+            table.add_row("", _named(reason.reason), _minus(reason.num_rows), *_of_read(funnel, reason.num_rows, ""))
         table.add_row("", Text("left", "dim"), f"{step.num_left:,}", *_of_read(funnel, step.num_left, bar))
     table.add_row("kept", "", f"{funnel.num_kept:,}", *_of_read(funnel, funnel.num_kept, bar), style="bold")
     console.print(table)
 
 
-def plain(name: str | int | None, most: int = NAME_CHARS) -> Text:
-    """A name from the data: never markup, no control characters, cut to `most` characters."""
-    if name is None:
-        return Text(UNKNOWN, "dim")
-    text = "".join(char if char.isprintable() else "?" for char in str(name))
-    return Text(text if len(text) <= most else text[: most - 3] + "...")
+def _named(name: str | int | None, most: int = 28) -> Text:
+    """A name from the data: never markup."""
+    return Text(UNKNOWN, "dim") if name is None else Text(plain(str(name), most))
 
 
 def _of_read(funnel: Funnel, num_rows: int, bar: str) -> tuple[str, str]:
@@ -82,7 +78,7 @@ def _survival(report: Report) -> Table:
         differs = None if row.paper is None or row.kept.share is None else 100 * (row.kept.share - row.paper)
         table.add_row(
             "" if row.by == last else _BY[row.by],
-            Text("") if row.by == "all" else plain(row.value, 15),
+            Text("") if row.by == "all" else _named(row.value, 15),
             f"{row.kept.total:,}",
             f"{row.kept.num:,}",
             percent(row.kept.share),
@@ -167,7 +163,7 @@ def _top_answers(report: Report) -> Table:
     last = ""
     for row in report.top_answers:
         kind = "" if row.problem_type == last else row.problem_type
-        table.add_row(kind, plain(row.answer, 40), f"{row.num_rows:,}")
+        table.add_row(kind, _named(row.answer, 40), f"{row.num_rows:,}")
         last = row.problem_type
     return table
 
@@ -190,7 +186,7 @@ def _tallies(report: Report) -> Table:
     )
     for name, if_null, tallies in named:
         for place, tally in enumerate(tallies or (Tally(value="(none)", num_kept=0, num_rejected=0),)):
-            value = Text(if_null, "dim") if tally.value is None else plain(tally.value)
+            value = Text(if_null, "dim") if tally.value is None else _named(tally.value)
             table.add_row("" if place else name, value, f"{tally.num_kept:,}", f"{tally.num_rejected:,}")
     return table
 
@@ -200,8 +196,8 @@ def _makers(report: Report) -> Table:
     roles: tuple[tuple[str, tuple[Maker, ...]], ...] = (("generator", report.generators), ("judge", report.judges))
     for role, makers in roles:
         for place, maker in enumerate(makers):
-            prompt = "" if maker.prompt_sha256 is None else plain(maker.prompt_sha256[:12])
-            model = Text("never reached", "dim") if maker.model is None else plain(maker.model, 30)
+            prompt = "" if maker.prompt_sha256 is None else _named(maker.prompt_sha256[:12])
+            model = Text("never reached", "dim") if maker.model is None else _named(maker.model, 30)
             table.add_row("" if place else role, model, prompt, f"{maker.num_kept:,}", f"{maker.num_rejected:,}")
     return table
 
