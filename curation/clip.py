@@ -1,0 +1,314 @@
+"""Exact frames of one video file through PyAV, decoding as little as possible.
+
+The packets are listed first, without decoding. Then only the GOPs that hold a wanted frame are decoded, from their
+keyframe to the last wanted frame, and frames that nothing refers to are skipped on the way. What comes out is bit-equal
+to decoding the whole file; where a container does not allow that (MPEG-TS, a seek that overshoots, timestamps that are
+missing or not unique), the file is decoded from its start.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+import av
+from av.container import InputContainer
+from av.stream import Discard, Disposition
+from av.video.stream import VideoStream
+
+from curation.ebml import segment_end
+from curation.errors import MediaError
+from curation.gops import PacketIndex, Run, plan_runs, sample_indices
+
+T = TypeVar("T")
+
+# Demuxers that a media file may use. Playlists and other formats that point to further files are not among them, so a
+# hostile file cannot make FFmpeg open another one or a network address.
+_FORMATS: Final = (
+    "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,obu,ivf,flv,asf,ogg,gif,mxf,dv,nut,rm,swf,"
+    "mp3,wav,flac,aac,ac3,aiff,amr"
+)
+_SEEKABLE: Final = frozenset({"mov", "mp4", "matroska", "webm", "avi", "flv", "asf"})
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled(Generic[T]):
+    """The sampled frames of a clip, converted by the caller, and where they stand in it.
+
+    indices: frame numbers from 0. timestamps_s: seconds since the first frame. fps: the average over the clip, None
+    when the file does not tell.
+    """
+
+    frames: tuple[T, ...]
+    indices: tuple[int, ...]
+    timestamps_s: tuple[float, ...]
+    num_source_frames: int
+    duration_s: float | None
+    fps: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """The names of the container and of the codec, as FFmpeg has them."""
+
+    container: str
+    codec: str
+
+
+class _CannotSeek(Exception):
+    """The file must be decoded from its start."""
+
+
+def read_headers(path: Path, *, max_source_pixels: int) -> Headers:
+    """Raises MediaError: corrupt, no_video, too_large."""
+    with _open(path, max_source_pixels) as (container, stream):
+        names = container.format.name.split(",")  # FFmpeg has one demuxer for mov, mp4, m4a ...
+        suffix = path.suffix.removeprefix(".").lower()
+        return Headers(suffix if suffix in names else names[0], stream.codec_context.codec.canonical_name)
+
+
+def sample_clip(
+    path: Path, num_frames: int, convert: Callable[[av.VideoFrame], T], *, max_source_pixels: int
+) -> Sampled[T]:
+    """Decode at most `num_frames` frames, evenly spread, and `convert` each at once: one is in memory at a time.
+
+    Raises MediaError (corrupt, no_video, too_large) unless every sampled frame could be decoded.
+    """
+    with _open(path, max_source_pixels) as (container, stream):
+        index, end_pts = _scan(container, stream, path)
+        if index is not None and _SEEKABLE & set(container.format.name.split(",")):
+            try:
+                return _sample_by_seeking(container, stream, index, end_pts, num_frames, convert)
+            except _CannotSeek:
+                pass  # decoded from the start below
+    expected = 0 if index is None else len(index.shown)
+    return _sample_from_start(path, expected, num_frames, convert, max_source_pixels)
+
+
+@contextmanager
+def _open(path: Path, max_source_pixels: int) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The container and its video stream, one decoder thread; every fault of the file leaves as a MediaError."""
+    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+    try:
+        with av.open(f"file:{os.fspath(path)}", metadata_errors="replace", container_options=options) as container:
+            stream = _video_stream(container)
+            codec = stream.codec_context
+            if codec.width * codec.height > max_source_pixels:
+                raise MediaError("too_large", f"{codec.width}x{codec.height} pixels, the limit is {max_source_pixels}")
+            codec.thread_count = 1
+            codec.options = {"max_pixels": str(max_source_pixels)}
+            # dav1d reads skip_frame when it is opened, so it is opened before skip_frame is first set.
+            codec.open(strict=False)
+            yield container, stream
+    except (av.FFmpegError, ValueError, OverflowError, MemoryError) as error:
+        if isinstance(error, MediaError):
+            raise
+        raise MediaError("corrupt", f"cannot be decoded: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _video_stream(container: InputContainer) -> VideoStream:
+    """The first stream of moving pictures; the cover of a sound file is none. The other streams are not read."""
+    videos = [video for video in container.streams.video if not video.disposition & Disposition.attached_pic]
+    if not videos:
+        kinds = sorted({stream.type for stream in container.streams})
+        if not kinds:
+            raise MediaError("corrupt", "no stream can be found in it")
+        raise MediaError("no_video", f"no video stream, only {', '.join(kinds)}")
+    if videos[0].time_base is None:
+        raise MediaError("corrupt", "the video stream has no time base")
+    for stream in container.streams:
+        if stream is not videos[0]:
+            stream.discard = Discard.all
+    return videos[0]
+
+
+def _scan(container: InputContainer, stream: VideoStream, path: Path) -> tuple[PacketIndex | None, int | None]:
+    """List the packets without decoding: the index, if there can be one, and the end of the last frame in ticks.
+
+    Raises MediaError when the file is shorter than its own tables say.
+    """
+    file_bytes = path.stat().st_size
+    declared_end = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
+    if max(declared_end, segment_end(path) or 0) > file_bytes:
+        raise MediaError("corrupt", "the file ends before its last frame")
+    pts: list[int] = []
+    keyframes: list[int] = []
+    hidden: list[int] = []
+    has_every_pts = True
+    end_pts: int | None = None
+    for place, packet in enumerate(_packets(container, stream)):
+        if packet.is_corrupt:
+            raise MediaError("corrupt", "a packet is damaged or cut short")
+        if packet.pts is None:
+            has_every_pts = False
+            continue
+        pts.append(packet.pts)
+        if packet.is_keyframe:
+            keyframes.append(place)
+        if packet.is_discard or _is_invisible(stream, packet):
+            hidden.append(place)
+        elif packet.duration:
+            end_pts = max(packet.pts + packet.duration, end_pts or 0)
+    return PacketIndex.build(pts, keyframes, hidden) if has_every_pts else None, end_pts
+
+
+def _packets(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet[VideoStream]]:
+    """The packets that carry bytes, in file order; PyAV's closing empty packet is left out."""
+    return (packet for packet in container.demux(stream) if packet.size)
+
+
+def _is_invisible(stream: VideoStream, packet: av.Packet[VideoStream]) -> bool:
+    """A VP8 packet may hold a reference picture that is never shown: bit 4 of its frame tag is clear."""
+    return stream.codec_context.codec.canonical_name == "vp8" and not bytes(memoryview(packet)[:1])[0] & 0x10
+
+
+def _sample_by_seeking(
+    container: InputContainer,
+    stream: VideoStream,
+    index: PacketIndex,
+    end_pts: int | None,
+    num_frames: int,
+    convert: Callable[[av.VideoFrame], T],
+) -> Sampled[T]:
+    indices = sample_indices(len(index.shown), num_frames)
+    frames: dict[int, T] = {}
+    for run in plan_runs(index, indices):
+        for frame in _decode_run(container, stream, index, run):
+            assert frame.pts is not None  # it is one of the index
+            frames[frame.pts] = convert(_intact(frame))
+    wanted_pts = [index.pts[index.shown[number]] for number in indices]
+    if not all(pts in frames for pts in wanted_pts):
+        raise _CannotSeek
+    assert stream.time_base is not None  # _video_stream saw to it
+    tick_s = float(stream.time_base)
+    first_pts, last_pts = index.pts[index.shown[0]], index.pts[index.shown[-1]]
+    return _sampled(
+        [frames[pts] for pts in wanted_pts],
+        indices,
+        [(pts - first_pts) * tick_s for pts in wanted_pts],
+        num_source_frames=len(index.shown),
+        span_s=(last_pts - first_pts) * tick_s,
+        last_frame_s=None if end_pts is None else (end_pts - last_pts) * tick_s,
+        nominal_fps=stream.average_rate,
+    )
+
+
+def _decode_run(
+    container: InputContainer, stream: VideoStream, index: PacketIndex, run: Run
+) -> Iterator[av.VideoFrame]:
+    """The wanted frames of one run. Raises _CannotSeek when the packets do not come as they were listed."""
+    codec = stream.codec_context
+    wanted_pts = {index.pts[place] for place in run.wanted}
+    try:
+        container.seek(index.pts[run.start], stream=stream)
+    except av.FFmpegError as error:
+        raise _CannotSeek from error
+    skips = _may_skip_unreferenced(stream)
+    next_place = run.start  # or earlier, where the seek lands early
+    for packet in _packets(container, stream):
+        place = -1 if packet.pts is None else index.places.get(packet.pts, -1)
+        if not 0 <= place <= next_place:
+            raise _CannotSeek
+        next_place = place + 1
+        if place < run.start:
+            continue
+        codec.skip_frame = "NONREF" if skips and place not in run.wanted else "DEFAULT"
+        yield from (frame for frame in codec.decode(packet) if frame.pts in wanted_pts)
+        if place == run.stop:
+            break
+    yield from (frame for frame in codec.decode(None) if frame.pts in wanted_pts)
+
+
+def _may_skip_unreferenced(stream: VideoStream) -> bool:
+    """Whether the decoder's idea of an unreferenced frame is exact.
+
+    In HEVC such a frame is unreferenced only within its temporal layer: frames of a higher layer may refer to it. The
+    number of layers stands in byte 21 of the decoder configuration (hvcC), bits 3-5.
+    """
+    if stream.codec_context.codec.canonical_name != "hevc":
+        return True
+    configuration = stream.codec_context.extradata or b""
+    return len(configuration) > 21 and configuration[0] == 1 and configuration[21] >> 3 & 7 == 1
+
+
+def _sample_from_start(
+    path: Path, expected: int, num_frames: int, convert: Callable[[av.VideoFrame], T], max_source_pixels: int
+) -> Sampled[T]:
+    """Decode the whole file. When it holds another number of frames than `expected`, once more with the true number."""
+    for _ in range(2):
+        indices = sample_indices(expected, num_frames)
+        frames: dict[int, T] = {}
+        times_s: list[float | None] = []
+        with _open(path, max_source_pixels) as (container, stream):
+            nominal_fps = stream.average_rate
+            for number, frame in enumerate(container.decode(stream)):
+                times_s.append(_time_s(frame))
+                if number in indices:
+                    frames[number] = convert(_intact(frame))
+        if not times_s:
+            raise MediaError("corrupt", "no frame can be decoded")
+        if len(times_s) == expected:
+            timeline_s = _timeline(times_s, nominal_fps)
+            return _sampled(
+                [frames[number] for number in indices],
+                indices,
+                [timeline_s[number] for number in indices],
+                num_source_frames=expected,
+                span_s=timeline_s[-1],
+                last_frame_s=None,
+                nominal_fps=nominal_fps,
+            )
+        expected = len(times_s)
+    raise MediaError("corrupt", "the number of frames differs from one reading to the next")
+
+
+def _timeline(times_s: list[float | None], nominal_fps: Fraction | None) -> list[float]:
+    """Seconds since the first frame: the frames' own times, or the frame rate where one has none."""
+    known_s = [time_s for time_s in times_s if time_s is not None]
+    if len(known_s) == len(times_s):
+        return [time_s - known_s[0] for time_s in known_s]
+    if not nominal_fps:
+        raise MediaError("corrupt", "the video has neither timestamps nor a frame rate")
+    return [float(number / nominal_fps) for number in range(len(times_s))]
+
+
+def _sampled(
+    frames: list[T],
+    indices: list[int],
+    timestamps_s: list[float],
+    *,
+    num_source_frames: int,
+    span_s: float,
+    last_frame_s: float | None,
+    nominal_fps: Fraction | None,
+) -> Sampled[T]:
+    """span_s: from the first to the last frame; last_frame_s: how long the last one is shown, where the file tells."""
+    fps = float(nominal_fps) if nominal_fps else None
+    if num_source_frames > 1 and span_s > 0:
+        fps = (num_source_frames - 1) / span_s
+    if not last_frame_s and fps:
+        last_frame_s = 1 / fps
+    return Sampled(
+        tuple(frames),
+        tuple(indices),
+        tuple(timestamps_s),
+        num_source_frames,
+        None if last_frame_s is None else span_s + last_frame_s,
+        fps,
+    )
+
+
+def _time_s(frame: av.VideoFrame) -> float | None:
+    return None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
+
+
+def _intact(frame: av.VideoFrame) -> av.VideoFrame:
+    """Raises MediaError when the decoder says that it made up part of the picture."""
+    if frame.is_corrupt:
+        raise MediaError("corrupt", "a sampled frame is damaged")
+    return frame

@@ -1,0 +1,271 @@
+"""Frames of a video or a picture, within a pixel budget: the same ones for every engine, for training and evaluation.
+
+`read_frames` gives at most `num_frames` frames, evenly spread, each resized to multiples of 28 within
+[min_pixels, max_pixels]; `probe` measures a file and proves that those frames can be decoded. A file that cannot be
+used raises MediaError and never gets a substitute. Run both in a worker process (decoding.py): decoders hang and crash.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+import av
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from curation.clip import read_headers, sample_clip
+from curation.errors import ConfigError, MediaError
+from curation.gops import sample_indices
+from curation.pictures import media_kind, read_picture
+
+PATCH: Final = 28  # pixels: a visual token of Qwen2.5-VL covers 28 x 28
+MAX_ASPECT_RATIO: Final = 200  # the Qwen processors refuse narrower pictures
+
+RGB = npt.NDArray[np.uint8]
+
+
+class VideoConfig(BaseModel):
+    """The section `video:`. Defaults are the paper's training budget: 16 frames of 128 tokens (VideoP2R section 5).
+
+    max_pixels and min_pixels bound one resized frame; the budget is never exceeded, and small media are not enlarged
+    unless min_pixels says so. max_source_pixels and max_file_bytes bound what is opened at all. timeout_s is per file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reader: Literal["pyav", "decord"] = "pyav"
+    num_frames: int = Field(16, ge=1, le=4096)
+    max_pixels: int = Field(128 * PATCH * PATCH, ge=PATCH * PATCH)
+    min_pixels: int = Field(4 * PATCH * PATCH, ge=0)
+    resize: Literal["bicubic", "swscale"] = "bicubic"
+    timeout_s: float = Field(120.0, gt=0, allow_inf_nan=False)
+    num_workers: int = Field(2, ge=1)
+    max_source_pixels: int = Field(100_000_000, ge=1)
+    max_file_bytes: int = Field(16 * 2**30, ge=1)
+
+    @model_validator(mode="after")
+    def _budget_is_a_range(self) -> Self:
+        if self.min_pixels > self.max_pixels:
+            raise ValueError(f"min_pixels {self.min_pixels} exceeds max_pixels {self.max_pixels}; lower min_pixels")
+        return self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frames:
+    """The sampled frames of one file.
+
+    frames: (T, H, W, 3) uint8 RGB, upright, T <= num_frames. indices: frame numbers in the file. timestamps_s: seconds
+    since the first frame of the file. fps: of the file, on average; None for a picture.
+    """
+
+    frames: RGB
+    indices: tuple[int, ...]
+    timestamps_s: tuple[float, ...]
+    num_source_frames: int
+    fps: float | None
+    kind: Literal["image", "video"]
+
+    @property
+    def sampled_fps(self) -> float | None:
+        """Sampled frames per second of video, as qwen-vl-utils counts it: second_per_grid_ts is 2 / sampled_fps."""
+        return None if self.fps is None else self.fps * len(self.indices) / self.num_source_frames
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a file is. width and height: as displayed; rotation: degrees counter-clockwise that were applied to a video.
+
+    num_frames counts the frames that are shown, whatever the container claims. duration_s and fps: None for a picture.
+    """
+
+    kind: Literal["image", "video"]
+    container: str
+    codec: str
+    duration_s: float | None
+    num_frames: int
+    width: int
+    height: int
+    fps: float | None
+    rotation: int
+
+
+def smart_resize(height: int, width: int, *, min_pixels: int, max_pixels: int, factor: int = PATCH) -> tuple[int, int]:
+    """The (height, width) to resize to: multiples of `factor`, near the aspect ratio, never above max_pixels.
+
+    Equals qwen-vl-utils wherever that stays within the budget. Theirs can exceed it, when reaching for min_pixels or
+    with a very narrow picture; here max_pixels wins. Raises MediaError (aspect_ratio) beyond 200:1, as theirs does.
+    """
+    if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
+        raise MediaError("aspect_ratio", f"{width}x{height} is narrower than {MAX_ASPECT_RATIO}:1")
+    fitted_height = max(factor, round(height / factor) * factor)
+    fitted_width = max(factor, round(width / factor) * factor)
+    if fitted_height * fitted_width < min_pixels:
+        scale = math.sqrt(min_pixels / (height * width))
+        fitted_height = math.ceil(height * scale / factor) * factor
+        fitted_width = math.ceil(width * scale / factor) * factor
+    if fitted_height * fitted_width > max_pixels:
+        scale = math.sqrt(max_pixels / (height * width))
+        fitted_height = max(factor, math.floor(height * scale / factor) * factor)
+        fitted_width = max(factor, math.floor(width * scale / factor) * factor)
+        # A side that was lifted to one patch leaves less for the other one.
+        fitted_height = min(fitted_height, max_pixels // fitted_width // factor * factor) or factor
+        fitted_width = min(fitted_width, max_pixels // fitted_height // factor * factor)
+    return fitted_height, fitted_width
+
+
+def read_frames(path: Path, config: VideoConfig) -> Frames:
+    """Sample, turn upright and resize.
+
+    Raises MediaError: missing, empty, too_large, corrupt, no_video, aspect_ratio; ConfigError when decord is asked for
+    and not installed.
+    """
+    check_file(path, config)
+    if media_kind(path) == "image":
+        picture = read_picture(path, max_source_pixels=config.max_source_pixels).image
+        height, width = fitted_size(picture.height, picture.width, config)
+        frame = np.asarray(_resize(picture, height, width))
+        return Frames(frame[np.newaxis], (0,), (0.0,), 1, None, "image")
+    if config.reader == "decord":
+        return _read_by_decord(path, config)
+    sampled = sample_clip(path, config.num_frames, _Fitting(config), max_source_pixels=config.max_source_pixels)
+    return Frames(
+        np.stack(sampled.frames),
+        sampled.indices,
+        sampled.timestamps_s,
+        sampled.num_source_frames,
+        sampled.fps,
+        "video",
+    )
+
+
+def probe(path: Path, config: VideoConfig) -> Probe:
+    """Measure a file by decoding the frames that `read_frames` would sample, through PyAV whatever the reader.
+
+    Raises MediaError as `read_frames` does.
+    """
+    check_file(path, config)
+    if media_kind(path) == "image":
+        picture = read_picture(path, max_source_pixels=config.max_source_pixels)
+        width, height = picture.image.size
+        fitted_size(height, width, config)
+        return Probe("image", picture.format, picture.format, None, 1, width, height, None, 0)
+    headers = read_headers(path, max_source_pixels=config.max_source_pixels)
+    sampled = sample_clip(path, config.num_frames, _shape, max_source_pixels=config.max_source_pixels)
+    height, width, num_quarters = sampled.frames[0]
+    fitted_size(height, width, config)
+    return Probe(
+        "video",
+        headers.container,
+        headers.codec,
+        sampled.duration_s,
+        sampled.num_source_frames,
+        width,
+        height,
+        sampled.fps,
+        90 * num_quarters,
+    )
+
+
+def check_file(path: Path, config: VideoConfig) -> None:
+    """Raises MediaError (missing, empty, too_large) for what need not be opened."""
+    try:
+        num_bytes = path.stat().st_size
+        readable = path.is_file() and os.access(path, os.R_OK)
+    except (OSError, ValueError) as error:
+        raise MediaError("missing", f"no such file: {getattr(error, 'strerror', None) or error}") from error
+    if not readable:
+        raise MediaError("missing", "not a file that can be read")
+    if num_bytes == 0:
+        raise MediaError("empty", "the file has no bytes")
+    if num_bytes > config.max_file_bytes:
+        raise MediaError("too_large", f"{num_bytes} bytes, the limit is {config.max_file_bytes}")
+
+
+def fitted_size(height: int, width: int, config: VideoConfig) -> tuple[int, int]:
+    """The (height, width) of a resized frame of this source size. Raises MediaError (aspect_ratio)."""
+    return smart_resize(height, width, min_pixels=config.min_pixels, max_pixels=config.max_pixels)
+
+
+def _num_quarters(frame: av.VideoFrame) -> int:
+    """Quarter turns counter-clockwise that bring a decoded frame upright, 0 to 3."""
+    return round(frame.rotation / 90) % 4
+
+
+def _shape(frame: av.VideoFrame) -> tuple[int, int, int]:
+    """(height, width) as displayed, and the quarter turns."""
+    num_quarters = _num_quarters(frame)
+    height, width = (frame.width, frame.height) if num_quarters % 2 else (frame.height, frame.width)
+    return height, width, num_quarters
+
+
+class _Fitting:
+    """Brings each decoded frame to the size that the first one gets, also where the stream changes its size."""
+
+    def __init__(self, config: VideoConfig) -> None:
+        self._config = config
+        self._size: tuple[int, int] | None = None
+
+    def __call__(self, frame: av.VideoFrame) -> RGB:
+        height, width, num_quarters = _shape(frame)
+        if self._size is None:
+            self._size = fitted_size(height, width, self._config)
+        fitted_height, fitted_width = self._size
+        if self._config.resize == "swscale":
+            if num_quarters % 2:
+                fitted_height, fitted_width = fitted_width, fitted_height
+            small = frame.reformat(fitted_width, fitted_height, "rgb24", interpolation="BICUBIC")
+            return np.ascontiguousarray(np.rot90(small.to_ndarray(), num_quarters), np.uint8)
+        upright = np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), num_quarters), np.uint8)
+        return np.asarray(_resize(Image.fromarray(upright), fitted_height, fitted_width))
+
+
+def _resize(picture: Image.Image, height: int, width: int) -> Image.Image:
+    """Antialiased bicubic, within 1/255 of torch's on uint8."""
+    if picture.size == (width, height):
+        return picture
+    return picture.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def _read_by_decord(path: Path, config: VideoConfig) -> Frames:
+    """The same frames through decord, where decord is right (closed GOPs, no edit list, no AV1).
+
+    One thread and a reader of its own: with more, decord fails on VP9, and a shared reader crashes.
+    """
+    decord = import_decord()
+    read_headers(path, max_source_pixels=config.max_source_pixels)
+    try:
+        reader: Any = decord.VideoReader(os.fspath(path), num_threads=1)
+        num_source_frames = len(reader)
+        indices = sample_indices(num_source_frames, config.num_frames)
+        frames: list[RGB] = []
+        for index in indices:
+            picture = Image.fromarray(reader[index].asnumpy())
+            if not frames:
+                height, width = fitted_size(picture.height, picture.width, config)
+            frames.append(np.asarray(_resize(picture, height, width)))
+        starts_s = [float(reader.get_frame_timestamp(index)[0]) for index in [0, *indices]]
+        fps = float(reader.get_avg_fps())
+    except (decord.DECORDError, RuntimeError, IndexError) as error:
+        raise MediaError("corrupt", f"decord cannot decode it: {' '.join(str(error).split())[:200]}") from error
+    if not frames:
+        raise MediaError("corrupt", "decord finds no frame in it")
+    timestamps_s = tuple(start_s - starts_s[0] for start_s in starts_s[1:])
+    return Frames(np.stack(frames), tuple(indices), timestamps_s, num_source_frames, fps, "video")
+
+
+def import_decord() -> Any:
+    """The optional reader. Raises ConfigError with the line that installs it."""
+    try:
+        import decord
+    except ImportError as error:
+        raise ConfigError(
+            "video.reader is decord, which is not installed. Run: pip install 'videop2r-hub[decord]', "
+            "or set video.reader=pyav."
+        ) from error
+    return decord
