@@ -17,9 +17,9 @@ import pyarrow as pa
 import yaml
 
 from curation.errors import ConfigError, RunDirectoryError
+from curation.facts import config_files, find_dataset, read_footer
 from curation.report import Report, percent, plain
 from curation.schema import CONFIG_FILES, CONFIGS, REJECTED, SCHEMA_VERSION
-from curation.stats import config_files, find_dataset, read_footer
 
 TEMPLATE: Final = "dataset_card.md.j2"
 PROVENANCE: Final = frozenset(("source", "tokenizer", "config"))

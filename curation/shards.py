@@ -44,7 +44,8 @@ def read_fingerprint(path: Path) -> str | None:
 def write_split(stem: Path, parts: Iterable[Path], schema: pa.Schema, *, num_files: int) -> int:
     """Join finished shards, in order, into `STEM-00000-of-0000N.parquet`. Returns the number of rows.
 
-    Rows are spread evenly; there is always at least one file, so that an empty config still has its columns.
+    Rows are spread evenly; there is always at least one file, so that an empty config still has its columns (and no row
+    group: `datasets` cannot stream one without rows).
     """
     parts = list(parts)
     num_rows: int = sum(pq.read_metadata(part).num_rows for part in parts)
@@ -60,8 +61,6 @@ def write_split(stem: Path, parts: Iterable[Path], schema: pa.Schema, *, num_fil
                 table = next(tables)
                 writer.write_table(table)
                 remaining -= table.num_rows
-            if num_rows == 0:
-                writer.write_table(schema.empty_table())
     return num_rows
 
 

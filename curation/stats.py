@@ -1,9 +1,6 @@
-"""What a dataset folder holds, measured: one pass over the texts, then everything on small columns.
+"""What a dataset folder holds, measured: its funnel, survival, lengths, balance and duplicates, as a Report.
 
-    DIR/dataset/{data,rejected,rl}/*.parquet -> measure -> Report (report.json, tables, plots, card)
-
-Each row is first boiled down to its facts (word counts, hashes, letters, categories), streamed with polars so that
-the texts are never in memory at once; every statistic is then a group-by over the facts.
+Every statistic groups and counts the facts of facts.py; tables, plots and the card only show what stands here.
 """
 
 from __future__ import annotations
@@ -13,11 +10,12 @@ from pathlib import Path
 from typing import Final, Literal
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curation.agreement import load_labels, measure_agreement
+from curation.answer_text import answer_text
+from curation.choice import named_letter, parse_options
 from curation.errors import RunDirectoryError
+from curation.facts import SEGMENTS, Segment, config_files, count_rows, find_dataset, load_facts
 from curation.report import (
     Cell,
     Duplicates,
@@ -35,7 +33,7 @@ from curation.report import (
     Tally,
     TopAnswer,
 )
-from curation.schema import CONFIG_FILES, CONFIGS, DATA_TYPES, PROBLEM_TYPES, SCHEMA_VERSION, STEPS
+from curation.schema import DATA_TYPES, PROBLEM_TYPES, SCHEMA_VERSION, STEPS
 
 # VideoP2R Table 3 (kept) and the Video-R1-260k counts it starts from (read). Survival is derived from the two.
 PAPER_KEPT: Final = {
@@ -58,9 +56,7 @@ PAPER_READ: Final = {
     "video": 116_248,
     "all": 263_071,
 }
-Segment = Literal["observation", "think"]
 Unit = Literal["words", "tokens"]
-SEGMENTS: Final[tuple[Segment, ...]] = ("observation", "think")
 UNITS: Final[tuple[Unit, ...]] = ("words", "tokens")
 # The length reward of RL pays inside these (VideoP2R, R_len); both ends belong to the window.
 RL_WINDOWS: Final[dict[Segment, tuple[int, int]]] = {"observation": (128, 320), "think": (320, 512)}
@@ -68,27 +64,12 @@ QUANTILES: Final = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.9
 TOP_ANSWERS: Final = 5
 ANSWER_CHARS: Final = 80
 HISTOGRAM_BINS: Final = 40
+_BARE_LETTERS: Final = (r"^\s*([A-Za-z])\s*$", r"^<answer>\s*([A-Za-z])\s*</answer>$")
 _DUPLICATES: Final[tuple[Literal["problem", "problem and path", "observation", "think"], ...]] = (
     "problem",
     "problem and path",
     "observation",
     "think",
-)
-_CATEGORIES: Final = (
-    "id",
-    "problem_type",
-    "data_type",
-    "data_source",
-    "license",
-    "score",
-    "verdict",
-    "flags",
-    "overlaps",
-    "attempt",
-    "generator",
-    "prompt_sha256",
-    "judge",
-    "judge_prompt_sha256",
 )
 
 
@@ -99,8 +80,7 @@ def measure(dataset_dir: Path, *, labels: Path | None = None, num_read: int | No
     Raises RunDirectoryError when a config is missing, unreadable or contradicts itself; SourceError for bad labels.
     """
     folder = find_dataset(dataset_dir)
-    facts = _load_facts(folder)
-    _check_rows(facts, folder)
+    facts = load_facts(folder)
     funnel = _measure_funnel(facts)
     if num_read is not None and funnel.num_read != num_read:
         raise RunDirectoryError(
@@ -129,99 +109,6 @@ def measure(dataset_dir: Path, *, labels: Path | None = None, num_read: int | No
         judges=_measure_makers(facts, "judge", "judge_prompt_sha256"),
         agreement=None if labels is None else measure_agreement(facts.select("id", "verdict"), load_labels(labels)),
     )
-
-
-def find_dataset(directory: Path) -> Path:
-    """The dataset folder of a run directory, or the folder itself. Raises RunDirectoryError when there is none."""
-    if not directory.is_dir():
-        raise RunDirectoryError(f"{directory} is no directory. Name a run directory or a dataset folder.")
-    return directory / "dataset" if (directory / "dataset").is_dir() else directory
-
-
-def config_files(dataset_dir: Path, config: str) -> list[Path]:
-    """The Parquet files of one config, in order. Raises RunDirectoryError when there is none."""
-    pattern = f"{CONFIG_FILES[config]}-*.parquet"
-    files = sorted(dataset_dir.glob(pattern))
-    if not files:
-        raise RunDirectoryError(
-            f"{dataset_dir} has no {pattern} (config {config}). Name a finished run directory or its dataset folder."
-        )
-    return files
-
-
-def read_footer(file: Path) -> pq.FileMetaData:
-    """The Parquet footer. Raises RunDirectoryError when the file is none, or torn."""
-    try:
-        return pq.read_metadata(file)
-    except (OSError, pa.ArrowException) as error:
-        raise RunDirectoryError(
-            f"{file} is no readable Parquet file: {str(error).splitlines()[0]} Run the pipeline again to rewrite it."
-        ) from error
-
-
-def count_rows(file: Path) -> int:
-    """Rows of one Parquet file, from its footer. Raises RunDirectoryError."""
-    return int(read_footer(file).num_rows)
-
-
-def _load_facts(dataset_dir: Path) -> pl.DataFrame:
-    """One row per kept or rejected question: `kept`, `step`, `reason`, the categories and the measured columns.
-
-    What is measured on kept rows only (words, hashes, answers) is null for the rejected.
-    """
-    kept = _scan(dataset_dir, "cot").select(
-        *_CATEGORIES,
-        _letter(_gold()).alias("gold_letter"),
-        _letter(pl.col("answer")).alias("answer_letter"),
-        pl.col("answer").str.slice(0, ANSWER_CHARS),
-        *(pl.col(segment).str.count_matches(r"\S+").cast(pl.Int64).alias(f"{segment}_words") for segment in SEGMENTS),
-        *(f"{segment}_tokens" for segment in SEGMENTS),
-        *_hashes(),
-        kept=pl.lit(True),
-    )
-    rejected = _scan(dataset_dir, "rejected").select(
-        *_CATEGORIES,
-        _letter(_gold()).alias("gold_letter"),
-        pl.col("rejected_by").str.extract(r"^([^:]+):").alias("step"),
-        pl.col("rejected_by").str.extract(r"^[^:]+:(.+)$").alias("reason"),
-        kept=pl.lit(False),
-    )
-    try:
-        return pl.concat(pl.collect_all([kept, rejected], engine="streaming"), how="diagonal")
-    except (OSError, pl.exceptions.ComputeError, pl.exceptions.InvalidOperationError) as error:
-        raise RunDirectoryError(
-            f"cannot read {dataset_dir}: {str(error).splitlines()[0]} Run the pipeline again to rewrite it."
-        ) from error
-
-
-def _scan(dataset_dir: Path, config: str) -> pl.LazyFrame:
-    """The config's files with the published column types: a column that is all null in one file may lack its type."""
-    schema: pa.Schema = CONFIGS[config]
-    types = pl.DataFrame(schema.empty_table()).schema
-    scans = []
-    for file in config_files(dataset_dir, config):
-        if missing := set(schema.names) - set(read_footer(file).schema.to_arrow_schema().names):
-            raise RunDirectoryError(f"{file} has no column {sorted(missing)}; it was written by another version.")
-        scans.append(pl.scan_parquet(file).select(pl.col(name).cast(dtype) for name, dtype in types.items()))
-    return pl.concat(scans)
-
-
-def _check_rows(facts: pl.DataFrame, dataset_dir: Path) -> None:
-    """Raises RunDirectoryError on rows that no run writes: counting them would give a wrong funnel in silence."""
-    rejected = facts.filter(~pl.col("kept"))
-    nameless = rejected.filter(pl.col("reason").is_null() | ~pl.col("step").is_in(STEPS).fill_null(False))
-    if nameless.height:
-        raise RunDirectoryError(
-            f"{dataset_dir}: {nameless.height} rejected rows, the first with id {nameless['id'][0]!r}, have no "
-            f"rejected_by of the form step:reason with a step of {', '.join(STEPS)}."
-        )
-    # A duplicate record is rejected under the id of the one that stays; past the source an id stands once.
-    questions = facts.filter(pl.col("kept") | (pl.col("step") != "source"))["id"].drop_nulls()
-    twice = questions.filter(questions.is_duplicated())
-    if twice.len():
-        raise RunDirectoryError(f"{dataset_dir}: question {twice[0]!r} stands there more than once.")
-    if facts.filter(~pl.col("score").is_between(0, 1)).height:
-        raise RunDirectoryError(f"{dataset_dir}: a score lies outside [0, 1].")
 
 
 def _measure_funnel(facts: pl.DataFrame) -> Funnel:
@@ -350,53 +237,46 @@ def _measure_duplicates(kept: pl.DataFrame) -> tuple[Duplicates, ...]:
     return tuple(rows)
 
 
-def _hashes() -> list[pl.Expr]:
-    """64-bit hashes to count distinct texts by: among 162K rows two texts share one with a chance below 1e-9."""
-    forms = {}
-    for column in ("problem", "observation", "think"):
-        text = pl.col(column)
-        forms[f"{column} exact"] = text.hash()
-        forms[f"{column} normalised"] = text.str.to_lowercase().str.replace_all(r"\p{P}+", "").hash()
-    for form in ("exact", "normalised"):
-        forms[f"problem and path {form}"] = pl.struct(forms[f"problem {form}"], "path").hash()
-    nulls = {name: pl.col(name.split()[0]).is_null() for name in forms}
-    return [pl.when(~nulls[name]).then(hashed).alias(name) for name, hashed in forms.items()]
-
-
 def _measure_letters(facts: pl.DataFrame) -> tuple[Letter, ...]:
     choices = facts.filter(pl.col("problem_type") == "multiple choice")
-    kept = choices.filter("kept")
-    read, gold, answered = (
-        dict(column.value_counts().iter_rows())
-        for column in (choices["gold_letter"], kept["gold_letter"], kept["answer_letter"])
+    gold = name_letters(choices, "solution")
+    read, kept, answered = (
+        dict(letters.value_counts().iter_rows())
+        for letters in (gold, gold.filter(choices["kept"]), name_letters(choices.filter("kept"), "answer"))
     )
-    letters = sorted({*read, *gold, *answered}, key=lambda letter: (letter is None, letter))
+    letters = sorted({*read, *kept, *answered}, key=lambda letter: (letter is None, letter))
     return tuple(
         Letter(
             letter=letter,
             num_gold_read=read.get(letter, 0),
-            num_gold_kept=gold.get(letter, 0),
+            num_gold_kept=kept.get(letter, 0),
             num_answered_kept=answered.get(letter, 0),
         )
         for letter in letters
     )
 
 
-def _gold() -> pl.Expr:
-    """The gold answer without its tags."""
-    return pl.coalesce(pl.col("solution").str.extract(r"(?s)<answer>(.*)</answer>"), "solution")
+def name_letters(choices: pl.DataFrame, column: str) -> pl.Series:
+    """The option letter that each text of `column` names by the scorer's rules (choice.py), null where it names none.
 
-
-def _letter(text: pl.Expr) -> pl.Expr:
-    """The option letter that an answer states: B, b, (B), B., "B) a red car"; null for anything else ("A red car")."""
-    return text.str.extract(r"^\s*\(?([A-Za-z])(?:\s*[).:]|\s*$)").str.to_uppercase()
+    choices: columns `options` and `column`.
+    """
+    # Nearly every text is a bare letter: those are named at once, the others one by one.
+    bare = pl.coalesce(pl.col(column).str.extract(pattern) for pattern in _BARE_LETTERS).str.to_uppercase()
+    letters = choices.select(bare).to_series()
+    others = letters.is_null() & choices[column].is_not_null()
+    named = [
+        named_letter(answer_text(text), parse_options(options or ()))
+        for text, options in choices.filter(others).select(column, "options").iter_rows()
+    ]
+    return letters.scatter(others.arg_true(), named) if named else letters
 
 
 def _measure_top_answers(kept: pl.DataFrame) -> tuple[TopAnswer, ...]:
     counts = (
         kept.filter(pl.col("problem_type").is_in(PROBLEM_TYPES))
         .drop_nulls("answer")
-        .group_by("problem_type", "answer")
+        .group_by("problem_type", pl.col("answer").str.slice(0, ANSWER_CHARS))
         .len("num_rows")
         .sort("num_rows", "answer", descending=[True, False])
     )

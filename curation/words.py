@@ -14,7 +14,9 @@ _UNSPACED: Final = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uf900-\ufaff\U00020000-\U0003ffff"
 )
-_WORD: Final = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+# For other engines too: the controls are white space to Python and not to Rust, so they are named.
+WORD_PATTERN: Final = rf"[{_UNSPACED}]|[^\s\x1c-\x1f{_UNSPACED}]+"
+_WORD: Final = re.compile(WORD_PATTERN)
 
 
 def words(text: str) -> list[str]:
