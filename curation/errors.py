@@ -29,7 +29,7 @@ class BudgetExceeded(UserError, RuntimeError):
 class MediaError(ValueError):
     """One media file cannot be used. `reason` is the short name that is recorded for its questions.
 
-    Reasons: missing, empty, corrupt, no_video, outside_root, timeout, crashed, too_large.
+    Reasons: missing, empty, corrupt, no_video, outside_root, timeout, crashed, too_large, aspect_ratio, wrong_kind.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -44,8 +44,9 @@ class EngineError(Exception):
 class RetryableError(EngineError):
     """May work later: 408, 409, 429, 5xx, 529, time-out, lost connection, torn reply.
 
-    `overloaded` tells that the server refused work (429, 503, 529); `unreachable` that no connection could be
-    made, so that the request is certainly not to blame. `retry_after_s` is the server's own wish, if it had one.
+    `overloaded` tells that the server refused work (429, 502, 503, 529); `timed_out` that it did not answer in time;
+    `unreachable` that no connection could be made, so that the request is certainly not to blame. `retry_after_s` is
+    the server's own wish, if it had one.
     """
 
     def __init__(
@@ -56,12 +57,14 @@ class RetryableError(EngineError):
         retry_after_s: float | None = None,
         overloaded: bool = False,
         unreachable: bool = False,
+        timed_out: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.retry_after_s = retry_after_s
         self.overloaded = overloaded
         self.unreachable = unreachable
+        self.timed_out = timed_out
 
 
 class PoisonError(EngineError):

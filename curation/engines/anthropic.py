@@ -1,0 +1,140 @@
+"""The `anthropic` engine: a text-only judge behind the Messages API, live or (batches.py) in Message Batches.
+
+The API has no temperature any more: a judge cannot be made greedy, so its model and every raw reply are recorded.
+Adaptive thinking is on by default: content blocks are picked by type, never by place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Annotated, Any, Final, Literal
+
+import anthropic
+from pydantic import BaseModel, BeforeValidator, ValidationError
+
+from curation.engines.base import Completion, Request
+from curation.engines.config import AnthropicConfig
+from curation.engines.http import (
+    build_http_client,
+    clean_strings,
+    clean_text,
+    connection_error,
+    count_tokens,
+    raise_torn,
+    read_secret,
+    shorten,
+    status_error,
+)
+from curation.errors import EngineError
+
+_STOP_REASONS: Final = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+}
+
+_Text = Annotated[str, BeforeValidator(clean_strings)]
+
+
+class _Block(BaseModel):
+    type: str
+    text: _Text | None = None
+
+
+class _Message(BaseModel):
+    content: list[_Block]
+    model: _Text | None = None
+    stop_reason: _Text | None = None
+    usage: Any = None
+
+
+class AnthropicEngine:
+    """One client for all requests of a run. `client` and `translate` serve batches.py."""
+
+    def __init__(self, config: AnthropicConfig) -> None:
+        """Raises ConfigError when the environment variable of the key is not set."""
+        self._config = config
+        self._secret = read_secret(config.api_key_env)
+        self.client = anthropic.AsyncAnthropic(
+            api_key=self._secret,
+            base_url=config.base_url,
+            max_retries=0,
+            timeout=config.timeout_s,
+            http_client=build_http_client(config.base_url, config.timeout_s),
+        )
+
+    @property
+    def wants(self) -> Literal["nothing", "frames", "file"]:
+        """Nothing: no media ever reach the judge."""
+        return "nothing"
+
+    @property
+    def model(self) -> str:
+        """As configured; what a reply names itself stands in its Completion."""
+        return self._config.model
+
+    async def complete(self, request: Request) -> Completion:
+        """One message. Raises RetryableError, PoisonError or FatalEngineError; ValueError on a request with media."""
+        try:
+            async with asyncio.timeout(self._config.timeout_s):
+                response = await self.client.messages.with_raw_response.create(**self.message_params(request))
+        except (anthropic.APIError, TimeoutError) as error:
+            raise self.translate(error) from error
+        content = response.content
+        try:
+            return self.read_message(json.loads(content))
+        except (ValueError, RecursionError) as error:
+            raise_torn(content, error, base_url=self._config.base_url)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.client.close()
+
+    def message_params(self, request: Request) -> dict[str, Any]:
+        """The body of one message, the same live and in a batch. `request.temperature` has no field to go to."""
+        if request.media is not None:
+            raise ValueError(f"request {request.id} carries media, but the judge is text only")
+        params: dict[str, Any] = {
+            "model": self._config.model,
+            "max_tokens": request.max_tokens,
+            "messages": [{"role": "user", "content": clean_text(request.prompt)}],
+        }
+        output: dict[str, Any] = {}
+        if request.json_schema is not None:
+            output["format"] = {"type": "json_schema", "schema": dict(request.json_schema)}
+        if self._config.effort is not None:
+            output["effort"] = self._config.effort
+        if output:
+            params["output_config"] = output
+        return params
+
+    def read_message(self, message: Any) -> Completion:
+        """A message as JSON, from a reply or a batch. Raises ValueError when it holds no text and no reason why."""
+        try:
+            reply = _Message.model_validate(message)
+        except ValidationError as error:
+            raise ValueError(f"no message: {error.errors()[0]['msg']}") from error
+        texts = [block.text for block in reply.content if block.type == "text" and block.text is not None]
+        told = reply.stop_reason or "unknown"
+        stop_reason = _STOP_REASONS.get(told, told)
+        if not texts and stop_reason not in ("length", "refusal"):
+            raise ValueError(f"no text block, stop_reason {stop_reason}")
+        return Completion(
+            text="".join(texts),
+            model=reply.model or self._config.model,
+            stop_reason=stop_reason,
+            input_tokens=count_tokens(reply.usage, "input_tokens"),
+            output_tokens=count_tokens(reply.usage, "output_tokens"),
+        )
+
+    def translate(self, error: Exception) -> EngineError:
+        """The typed error behind whatever a call through `client` raised."""
+        base_url = self._config.base_url
+        if isinstance(error, anthropic.APIStatusError):
+            detail = shorten(error.response.text, self._secret)
+            return status_error(
+                error.status_code, error.response.headers, detail, base_url=base_url, model=self._config.model
+            )
+        return connection_error(error, base_url=base_url)

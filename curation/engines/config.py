@@ -1,0 +1,127 @@
+"""Which engine a run asks, and how hard: the config models, and `build_engine`.
+
+No secret stands in a config: `api_key_env` NAMES the environment variable that holds the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from curation.config import Config
+from curation.engines.base import Engine
+from curation.engines.scripted import ScriptedConfig, ScriptedEngine, ScriptedJudge, ScriptedJudgeConfig
+from curation.errors import ConfigError
+
+_INSTALL: Final = "pip install 'videop2r-hub[curate]'"
+
+
+class OpenAIConfig(Config):
+    """Any server that speaks the OpenAI chat API: vLLM, SGLang, transformers serve. `base_url` ends in /v1.
+
+    send: how the media travel. frames = our sampled frames as images, in order; video_frames = the same frames as one
+    video (vLLM's `data:video/jpeg` list); file_url = a file:// URL that the server opens; data_url = the whole file;
+    none = text only. An image always travels as an image.
+    extra_body: further fields of the request body, as they are (seed, chat_template_kwargs, ...).
+    """
+
+    kind: Literal["openai"] = "openai"
+    base_url: str
+    model: str = Field(min_length=1)
+    api_key_env: str | None = None
+    send: Literal["frames", "video_frames", "file_url", "data_url", "none"] = "frames"
+    image_mime: Literal["image/jpeg", "image/png"] = "image/jpeg"
+    timeout_s: PositiveFloat = 600.0
+    extra_body: Mapping[str, Any] = Field(default_factory=dict)
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_http(cls, base_url: str) -> str:
+        return _http_url(base_url)
+
+    @model_validator(mode="after")
+    def _frames_of_a_video_are_jpeg(self) -> Self:
+        if self.send == "video_frames" and self.image_mime != "image/jpeg":
+            raise ValueError("send: video_frames needs image_mime: image/jpeg (a data:video/jpeg list)")
+        return self
+
+
+class BatchConfig(Config):
+    """Message Batches, at half price. The API takes 100,000 requests or 256 MB; a smaller batch is a smaller loss."""
+
+    max_requests: int = Field(default=10_000, ge=1, le=100_000)
+    max_bytes: PositiveInt = 200_000_000
+    poll_s: PositiveFloat = 60.0
+
+
+class AnthropicConfig(Config):
+    """The Anthropic Messages API, live or (with `batches`) in Message Batches. Text only; it has no temperature."""
+
+    kind: Literal["anthropic"] = "anthropic"
+    model: str = Field(default="claude-haiku-5-5", min_length=1)
+    base_url: str = "https://api.anthropic.com"
+    api_key_env: str = "ANTHROPIC_API_KEY"
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    timeout_s: PositiveFloat = 600.0
+    batches: BatchConfig | None = None
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_http(cls, base_url: str) -> str:
+        return _http_url(base_url)
+
+
+class DispatchConfig(Config):
+    """How hard a run presses its server.
+
+    max_tries: per question, counting answered faults and time-outs; a server that cannot be reached costs no try.
+    retry_after_cap_s: the longest wait that a server's Retry-After is granted.
+    backoff_s, backoff_cap_s: the first and the longest wait of ours; it doubles in between.
+    server_wait_s: how long an unreachable server is waited for (a restart), before the run stops.
+    stop_after_failures: failed questions in a row, with no answer between, that stop the run.
+    """
+
+    max_in_flight: PositiveInt = 64
+    max_tries: PositiveInt = 5
+    retry_after_cap_s: NonNegativeFloat = 60.0
+    backoff_s: PositiveFloat = 0.5
+    backoff_cap_s: PositiveFloat = 30.0
+    server_wait_s: NonNegativeFloat = 900.0
+    stop_after_failures: PositiveInt = 20
+
+
+EngineConfig = Annotated[
+    OpenAIConfig | AnthropicConfig | ScriptedConfig | ScriptedJudgeConfig, Field(discriminator="kind")
+]
+
+
+def build_engine(config: OpenAIConfig | AnthropicConfig | ScriptedConfig | ScriptedJudgeConfig) -> Engine:
+    """Raises ConfigError when the engine's SDK is not installed, or its key is not in the environment."""
+    match config:
+        case ScriptedConfig():
+            return ScriptedEngine(config)
+        case ScriptedJudgeConfig():
+            return ScriptedJudge(config)
+    try:
+        if isinstance(config, OpenAIConfig):
+            from curation.engines.openai import OpenAIEngine
+
+            return OpenAIEngine(config)
+        from curation.engines.anthropic import AnthropicEngine
+
+        return AnthropicEngine(config)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"engine {config.kind!r} needs the package {error.name!r}. Run {_INSTALL}.") from error
+
+
+def identity(config: OpenAIConfig | AnthropicConfig | ScriptedConfig | ScriptedJudgeConfig) -> dict[str, Any]:
+    """What a completion depends on: another address, key, time-out or price channel gives the same answers."""
+    return config.model_dump(mode="json", exclude={"base_url", "api_key_env", "timeout_s", "batches"})
+
+
+def _http_url(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("must start with http:// or https://, for example http://127.0.0.1:8000/v1")
+    return url.rstrip("/")

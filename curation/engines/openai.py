@@ -1,0 +1,183 @@
+"""The `openai` engine: any server that speaks the OpenAI chat API (vLLM, SGLang, transformers serve).
+
+Only fields that every such server knows are sent; frames are sampled by us, so that server and training see the same
+pixels. Replies are read by our own model and not the SDK's, which accepts any body and any missing field.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import mimetypes
+from typing import Annotated, Any, Final, Literal
+
+import httpx2
+import openai
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+
+from curation.engines.base import Completion, EncodedMedia, Request
+from curation.engines.config import OpenAIConfig
+from curation.engines.http import (
+    build_http_client,
+    clean_strings,
+    clean_text,
+    connection_error,
+    count_tokens,
+    raise_torn,
+    read_secret,
+    shorten,
+    status_error,
+)
+from curation.errors import PoisonError
+
+# A local server checks no key, and the SDK insists on one: without this it would send OPENAI_API_KEY to that server.
+_NO_KEY: Final = "EMPTY"
+_STOP_REASONS: Final = {"content_filter": "refusal"}
+_FALLBACK_MIME: Final = {"image": "image/jpeg", "video": "video/mp4"}
+
+_Text = Annotated[str, BeforeValidator(clean_strings)]
+
+
+class _Message(BaseModel):
+    content: _Text | None = None
+    refusal: _Text | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: _Text | None = None
+
+
+class _Reply(BaseModel):
+    choices: list[_Choice] = Field(min_length=1)
+    model: _Text | None = None
+    usage: Any = None
+
+
+class OpenAIEngine:
+    """One client for all requests of a run; how many are in flight is dispatch.py's business."""
+
+    def __init__(self, config: OpenAIConfig) -> None:
+        """Raises ConfigError when `api_key_env` names a variable that is not set."""
+        self._config = config
+        self._secret = read_secret(config.api_key_env) if config.api_key_env else None
+        self._client = openai.AsyncOpenAI(
+            base_url=config.base_url,
+            api_key=self._secret or _NO_KEY,
+            max_retries=0,
+            timeout=config.timeout_s,
+            http_client=build_http_client(config.base_url, config.timeout_s),
+        )
+
+    @property
+    def wants(self) -> Literal["nothing", "frames", "file"]:
+        """Decided by `send`."""
+        match self._config.send:
+            case "frames" | "video_frames":
+                return "frames"
+            case "file_url" | "data_url":
+                return "file"
+            case "none":
+                return "nothing"
+
+    @property
+    def model(self) -> str:
+        """As configured; what a reply names itself stands in its Completion."""
+        return self._config.model
+
+    async def complete(self, request: Request) -> Completion:
+        """One chat completion. Raises RetryableError, PoisonError or FatalEngineError.
+
+        ValueError when the request's media do not fit `wants`: a bug of the caller, never a server's doing.
+        """
+        fields: dict[str, Any] = {
+            "model": self._config.model,
+            "messages": [{"role": "user", "content": await self._content(request)}],
+            "max_tokens": request.max_tokens,
+        }
+        if request.temperature is not None:
+            fields["temperature"] = request.temperature
+        if request.json_schema is not None:
+            schema = {"name": "reply", "schema": dict(request.json_schema), "strict": True}
+            fields["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return self._parse(await self._post(fields | dict(self._config.extra_body)))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def _post(self, fields: dict[str, Any]) -> bytes:
+        """The body of a 200.
+
+        `client.post` and not `chat.completions.create`: that one walks the whole body, every frame of it, through its
+        type annotations, which costs as much as all else together. The SDK's time-out is per read; ours bounds the
+        whole call, against a server that drips.
+        """
+        base_url = self._config.base_url
+        try:
+            async with asyncio.timeout(self._config.timeout_s):
+                response = await self._client.post("/chat/completions", cast_to=httpx2.Response, body=fields)
+        except openai.APIStatusError as error:
+            detail = shorten(error.response.text, self._secret)
+            raise status_error(
+                error.status_code, error.response.headers, detail, base_url=base_url, model=self.model
+            ) from error
+        except (openai.APIConnectionError, TimeoutError) as error:
+            raise connection_error(error, base_url=base_url) from error
+        return response.content
+
+    def _parse(self, content: bytes) -> Completion:
+        try:
+            reply = _Reply.model_validate(json.loads(content))
+        except (ValidationError, ValueError, RecursionError) as error:
+            raise_torn(content, error, base_url=self._config.base_url)
+        choice = reply.choices[0]
+        told = choice.finish_reason or "unknown"
+        stop_reason = _STOP_REASONS.get(told, told)
+        text = choice.message.content
+        if choice.message.refusal:
+            stop_reason, text = "refusal", text or choice.message.refusal
+        if text is None and stop_reason in ("length", "refusal"):
+            text = ""  # cut before the first visible token, or filtered: another try would end alike
+        if text is None:
+            raise_torn(content, "null content", base_url=self._config.base_url)
+        return Completion(
+            text=text,
+            model=reply.model or self._config.model,
+            stop_reason=stop_reason,
+            input_tokens=count_tokens(reply.usage, "prompt_tokens"),
+            output_tokens=count_tokens(reply.usage, "completion_tokens"),
+        )
+
+    async def _content(self, request: Request) -> str | list[dict[str, Any]]:
+        """The user message: the media first, then the prompt; plain text when there are none."""
+        prompt = clean_text(request.prompt)
+        if request.media is None:
+            return prompt
+        if self.wants == "nothing":
+            raise ValueError(f"request {request.id} carries media, but engine {self.model} is text only")
+        if self.wants == "frames" and not request.media.frames:
+            raise ValueError(f"request {request.id} carries media without frames")
+        parts = self._frame_parts(request.media) if self.wants == "frames" else [await self._file_part(request.media)]
+        return [*parts, {"type": "text", "text": prompt}]
+
+    def _frame_parts(self, media: EncodedMedia) -> list[dict[str, Any]]:
+        encoded = [base64.b64encode(frame).decode("ascii") for frame in media.frames]
+        if self._config.send == "video_frames" and media.data_type == "video":
+            return [_url_part("video", f"data:video/jpeg;base64,{','.join(encoded)}")]
+        return [_url_part("image", f"data:{media.mime};base64,{frame}") for frame in encoded]
+
+    async def _file_part(self, media: EncodedMedia) -> dict[str, Any]:
+        if self._config.send == "file_url":
+            return _url_part(media.data_type, media.path.resolve().as_uri())
+        try:
+            content = await asyncio.to_thread(media.path.read_bytes)
+        except OSError as error:
+            raise PoisonError(f"cannot read {media.path}: {error.strerror}") from error
+        mime = mimetypes.guess_type(media.path.name)[0] or _FALLBACK_MIME[media.data_type]
+        return _url_part(media.data_type, f"data:{mime};base64,{base64.b64encode(content).decode('ascii')}")
+
+
+def _url_part(kind: str, url: str) -> dict[str, Any]:
+    return {"type": f"{kind}_url", f"{kind}_url": {"url": url}}

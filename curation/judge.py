@@ -1,0 +1,89 @@
+"""The judge: does the correct answer follow from the observation alone? (VideoP2R section 3.2, step 3)
+
+Text in, text out; no media, no network, no SDK. The same prompt verifies traces here and is the perception reward in
+RL. What stands in an observation was written by a model and may be hostile: it is fenced off between lines whose nonce
+it cannot know, and escaped so that no part of it, echoed back, reads as a verdict.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from curation.prompts import Prompt
+
+JUDGE_SCHEMA: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "explanation": {"type": "string"},
+        "judgement": {"type": "string", "enum": ["Yes", "No"]},
+    },
+    "required": ["explanation", "judgement"],
+    "additionalProperties": False,
+}
+
+_TAGGED: Final = re.compile(r"(.*)<judgement>(Yes|No)</judgement>", re.DOTALL)
+# Anything that reads like a judgement tag, well-formed or not, in either spelling.
+_TAG_LIKE: Final = re.compile(r"<[</\s]*judge?ment\b", re.IGNORECASE)
+_OBJECT_START: Final = re.compile(r'\{(?=\s*")')
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`sufficient` when the correct answer can be deduced from the observation; `reason` is the judge's explanation."""
+
+    sufficient: bool
+    reason: str
+
+
+def render_judge_prompt(prompt: Prompt, *, data_type: str, question: str, answer: str, observation: str) -> str:
+    """What the judge gets, deterministic in its contents. Raises ConfigError when the prompt has an unknown slot."""
+    contents = json.dumps([data_type, question, answer, observation])
+    nonce = hashlib.sha256(contents.encode("ascii")).hexdigest()[:12]
+    return prompt.fill(
+        data_type=data_type,
+        question=_fence("QUESTION", nonce, question),
+        answer=_fence("ANSWER", nonce, answer),
+        observation=_fence("OBSERVATION", nonce, observation),
+    )
+
+
+def parse_verdict(reply: str) -> Verdict | None:
+    """None when the judge did not answer in form: the row stays unscored and is counted. Never a guess.
+
+    In form is one JSON object with exactly the keys of JUDGE_SCHEMA and nothing around, or a text that ends with the
+    only judgement tag in it.
+    """
+    reply = reply.strip()
+    return _parse_object(reply) if reply.startswith("{") and reply.endswith("}") else _parse_tagged(reply)
+
+
+def _parse_object(reply: str) -> Verdict | None:
+    try:
+        pairs = json.loads(reply, object_pairs_hook=list)
+    except (ValueError, RecursionError):
+        return None
+    match sorted(pairs, key=lambda pair: pair[0]):
+        case [("explanation", str(explanation)), ("judgement", "Yes" | "No" as judgement)]:
+            return Verdict(judgement == "Yes", explanation.strip())
+    return None
+
+
+def _parse_tagged(reply: str) -> Verdict | None:
+    match = _TAGGED.fullmatch(reply)
+    if match is None or len(_TAG_LIKE.findall(reply)) != 2:
+        return None
+    return Verdict(match[2] == "Yes", match[1].strip())
+
+
+def _fence(name: str, nonce: str, text: str) -> str:
+    return f"<<<{name} {nonce}>>>\n{_escape(text)}\n<<<END {name} {nonce}>>>"
+
+
+def _escape(text: str) -> str:
+    """No angle bracket survives, so no tag and no fence; nor does the start of a JSON object."""
+    return _OBJECT_START.sub("&#123;", text.replace("<", "&lt;").replace(">", "&gt;"))
