@@ -1,0 +1,78 @@
+"""The `source:` block of a run's config: one model a kind, told apart by `kind`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from curation.config import Config
+
+
+def _one_or_many(paths: Any) -> Any:
+    """A single path may stand where a list of them is expected."""
+    return [paths] if isinstance(paths, str | Path) else paths
+
+
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_one_or_many), Field(min_length=1)]
+
+
+class _Source(Config):
+    """What every kind shares. `limit` counts records, rejects among them."""
+
+    limit: int | None = Field(default=None, ge=1)
+
+
+class _Imported(_Source):
+    """Somebody else's questions.
+
+    `licenses` maps a data_source, or else a folder prefix of the path ("CLEVRER", "Chart/FigureQA"), to a licence.
+    A question that none of them names has a null licence.
+    """
+
+    media_root: Path
+    licenses: Mapping[str, str] = Field(default_factory=dict)
+
+
+class VideoR1Config(_Imported):
+    """Files in the Video-R1 schema: .json (one list), .jsonl, each also as .gz, and .parquet."""
+
+    kind: Literal["videor1"]
+    paths: Paths
+
+
+class HubConfig(_Imported):
+    """The same schema in a dataset on the hub, streamed."""
+
+    kind: Literal["hub"]
+    repo: str
+    revision: str = "main"
+    split: str = "train"
+    config: str | None = None
+    data_files: str | None = None
+
+
+class ReleaseConfig(_Imported):
+    """The authors' gzip JSON parts of ONE file (CoT-162K or RL-263K), in order."""
+
+    kind: Literal["release"]
+    paths: Paths
+
+
+class ShapesConfig(_Source):
+    """The demo world, built under `root` when it is not there yet."""
+
+    kind: Literal["shapes"]
+    root: Path
+    num_questions: int = Field(default=500, ge=1)
+    seed: int = Field(default=0, ge=0)
+
+    @property
+    def media_root(self) -> Path:
+        """Paths of the demo world's questions start at its root."""
+        return self.root
+
+
+SourceConfig = Annotated[VideoR1Config | HubConfig | ReleaseConfig | ShapesConfig, Field(discriminator="kind")]

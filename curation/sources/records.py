@@ -1,0 +1,137 @@
+"""The one place where a raw record becomes a question, or a counted reject with its reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from curation.schema import DATA_TYPES, PROBLEM_TYPES, Question, SourceReject, question_id
+from curation.sources.reading import RawRecord
+
+REQUIRED: Final = ("problem", "data_type", "problem_type", "solution", "path")
+_SOLUTION: Final = re.compile(r"\s*<answer>(?P<gold>(?:(?!</?answer>).)*\S(?:(?!</?answer>).)*)</answer>\s*", re.DOTALL)
+# What UTF-8, Parquet or a path cannot hold. Undecodable bytes of a file arrive here as lone surrogates.
+_UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
+_INT64: Final = 2**63
+
+
+class _RecordFault(ValueError):
+    """The record is no question."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+def question_from_record(
+    record: object, *, file: str, record_number: int, licenses: Mapping[str, str]
+) -> Question | SourceReject:
+    """Check one record of the Video-R1 schema (paper.md 9). Fields that are not ours are left alone.
+
+    A missing `data_source` stays null: the folder in `path` says where the media came from, but a guess is no value.
+    Reasons: not_an_object, missing_field, bad_field, bad_encoding, unknown_problem_type, unknown_data_type,
+    bad_options, bad_solution, bad_problem_id.
+    """
+    try:
+        return _question(record, licenses)
+    except _RecordFault as fault:
+        return SourceReject(file, record_number, fault.reason, str(fault))
+
+
+def questions_from_records(
+    records: Iterable[RawRecord | SourceReject], licenses: Mapping[str, str]
+) -> Iterator[Question | SourceReject]:
+    """One question or one reject for each record, in order; of equal questions the first is kept ("duplicate")."""
+    places: dict[str, tuple[str, int]] = {}
+    for record in records:
+        if isinstance(record, SourceReject):
+            yield record
+            continue
+        file, number = record.file, record.number
+        question = question_from_record(record.value, file=file, record_number=number, licenses=licenses)
+        if isinstance(question, Question) and (place := places.setdefault(question.id, (file, number))) != (
+            file,
+            number,
+        ):
+            yield SourceReject(file, number, "duplicate", f"same question as record {place[1]} of {place[0]}")
+        else:
+            yield question
+
+
+def find_license(data_source: str | None, path: str, licenses: Mapping[str, str]) -> str | None:
+    """By data_source, else by the longest folder prefix of the path; null when none is configured."""
+    if data_source is not None and data_source in licenses:
+        return licenses[data_source]
+    folders = path.removeprefix("./").split("/")[:-1]
+    prefixes = ("/".join(folders[:depth]) for depth in range(len(folders), 0, -1))
+    return next((licenses[prefix] for prefix in prefixes if prefix in licenses), None)
+
+
+def _question(record: object, licenses: Mapping[str, str]) -> Question:
+    if not isinstance(record, Mapping):
+        raise _RecordFault("not_an_object", f"expected an object, got {ascii(record)[:80]}")
+    problem, data_type, problem_type, solution, path = (_text(record, name) for name in REQUIRED)
+    if problem_type not in PROBLEM_TYPES:
+        raise _RecordFault("unknown_problem_type", f"{ascii(problem_type)[:80]} is none of {', '.join(PROBLEM_TYPES)}")
+    if data_type not in DATA_TYPES:
+        raise _RecordFault("unknown_data_type", f"{ascii(data_type)[:80]} is none of {', '.join(DATA_TYPES)}")
+    if not _SOLUTION.fullmatch(solution):
+        raise _RecordFault("bad_solution", f"expected <answer>...</answer>, got {ascii(solution)[:80]}")
+    options = _options(record.get("options"), required=problem_type == "multiple choice")
+    data_source = _text(record, "data_source") if record.get("data_source") else None
+    return Question(
+        id=question_id(path, problem, options),
+        problem_id=_problem_id(record.get("problem_id")),
+        problem=problem,
+        options=options,
+        data_type=data_type,
+        problem_type=problem_type,
+        solution=solution,
+        path=path,
+        data_source=data_source,
+        license=find_license(data_source, path, licenses),
+    )
+
+
+def _text(record: Mapping[str, Any], name: str) -> str:
+    if record.get(name) is None:
+        raise _RecordFault("missing_field", name)
+    value = record[name]
+    if not isinstance(value, str):
+        raise _RecordFault("bad_field", f"{name} must be text, got {ascii(value)[:80]}")
+    if not value.strip():
+        raise _RecordFault("bad_field", f"{name} is empty")
+    return _storable(name, value)
+
+
+def _options(options: object, *, required: bool) -> tuple[str, ...]:
+    if not options and options in (None, [], ()):
+        if required:
+            raise _RecordFault("bad_options", "a multiple choice question without options")
+        return ()
+    if not isinstance(options, list | tuple):
+        raise _RecordFault("bad_options", f"expected a list, got {ascii(options)[:80]}")
+    if not all(isinstance(option, str) and option.strip() for option in options):
+        raise _RecordFault("bad_options", f"every option must be text, got {ascii(options)[:80]}")
+    return tuple(_storable("options", option) for option in options)
+
+
+def _problem_id(problem_id: object) -> int | None:
+    """An int, or a number written otherwise: "17" in the RL release, 17.0 after a trip through a data frame."""
+    if problem_id is None:
+        return None
+    if isinstance(problem_id, str) and re.fullmatch(r"\s*-?[0-9]{1,19}(\.0)?\s*", problem_id):
+        problem_id = int(problem_id.strip().removesuffix(".0"))
+    if isinstance(problem_id, float) and problem_id.is_integer():
+        problem_id = int(problem_id)
+    if isinstance(problem_id, bool) or not isinstance(problem_id, int) or not -_INT64 <= problem_id < _INT64:
+        raise _RecordFault("bad_problem_id", f"expected an integer, got {ascii(problem_id)[:80]}")
+    return problem_id
+
+
+def _storable(name: str, text: str) -> str:
+    if unstorable := _UNSTORABLE.search(text):
+        where = f"character {unstorable.start()} of {name}"
+        raise _RecordFault("bad_encoding", f"{where} is {unstorable[0]!a}, which UTF-8 text cannot hold")
+    return text
