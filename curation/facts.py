@@ -95,7 +95,7 @@ def load_facts(dataset_dir: Path) -> pl.DataFrame:
         *_CATEGORIES,
         *_choices(),
         pl.col("rejected_by").str.extract(r"^([^:]+):").alias("step"),
-        pl.col("rejected_by").str.extract(r"^[^:]+:(.+)$").alias("reason"),
+        pl.col("rejected_by").str.extract(r"(?s)^[^:]+:(.+)$").alias("reason"),
         kept=pl.lit(False),
     )
     try:
