@@ -100,7 +100,7 @@ def draw_survival(report: Report) -> Figure:
         _draw_survivor(axes, place, row)
     axes.set_yticks(range(len(rows)), [row.value or "all" for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlim(0, 100)
+    axes.set_xlim(-1, 101)  # room for a dot at either end
     axes.grid(axis="x")
     axes.set_xlabel("kept of all questions read, %")
     axes.set_title("Survival beside the paper's")
@@ -181,7 +181,8 @@ def _draw_survivor(axes: Axes, place: int, row: Survival) -> None:
 
 
 def _draw_histogram(axes: Axes, histogram: Histogram, report: Report) -> None:
-    axes.set_title(f"{histogram.segment}: rows per {histogram.bin_width} {histogram.unit}")
+    per = f"{histogram.bin_width} {histogram.unit}" if histogram.bin_width > 1 else histogram.unit.removesuffix("s")
+    axes.set_title(f"{histogram.segment}: rows per {per}")
     if not histogram.counts:
         axes.text(0.5, 0.5, "no rows", transform=axes.transAxes, ha="center", va="center", color=GREY)
         axes.set_xticks([])
@@ -200,17 +201,20 @@ def _draw_histogram(axes: Axes, histogram: Histogram, report: Report) -> None:
         axes.axvspan(*lengths.window, color=GREEN, alpha=0.18, linewidth=0, zorder=0)
         low, high = lengths.window
         axes.text((low + high) / 2, 1.13 * top, f"RL {low}-{high}", ha="center", color=GREEN, fontsize=9)
+    longest = max(len(histogram.counts) * width, (lengths.window or (0, 0))[1] * 1.05)
     if lengths.p50 is not None:
         axes.axvline(lengths.p50, color="black", linewidth=1, linestyle="--")
+        to_the_left = lengths.p50 > longest / 2
         axes.annotate(
             f"median {lengths.p50:.0f}",
             (lengths.p50, 1.02 * top),
-            xytext=(4, 0),
+            xytext=(-4 if to_the_left else 4, 0),
             textcoords="offset points",
+            ha="right" if to_the_left else "left",
             fontsize=9,
         )
     axes.set_ylim(0, 1.25 * top)
-    axes.set_xlim(0, max(len(histogram.counts) * width, (lengths.window or (0, 0))[1] * 1.05))
+    axes.set_xlim(0, longest)
     _count_axis(axes)
 
 
