@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from curation.answer_text import answer_text
 from curation.engines.base import Engine, Request
 from curation.engines.scripted import (
     NEAR_MISSES,
@@ -27,8 +28,12 @@ from curation.engines.scripted import (
     write_completion,
 )
 from curation.errors import FatalEngineError, PoisonError
-from curation.prompts import render_question
-from curation.sources.invent import invent_media
+from curation.filters import FilterConfig, filter_completion
+from curation.judge import parse_verdict, render_judge_prompt
+from curation.prompts import JUDGE_PROMPT, load_prompt, render_question
+from curation.schema import Question
+from curation.sources.invent import invent_media, question_record
+from curation.sources.records import question_from_record
 from curation.tasks import score_answer
 from curation.trace import (
     OBSERVATION_OPENING,
@@ -142,6 +147,40 @@ def test_judge_deduces_from_one_stated_fact() -> None:
     assert ask(judge_prompt(question, "B", "Hm. The red circle drifts to the left.")) == "No"
 
 
+@pytest.mark.parametrize("seed", SEEDS[:2])
+def test_the_real_filter_and_the_real_judge_prompt_catch_each_fault_by_its_own_step(seed: int) -> None:
+    prompt = load_prompt(None, JUDGE_PROMPT)
+    judge = ScriptedJudge(ScriptedJudgeConfig())
+    outcomes = Counter[tuple[Fault | None, str]]()
+    for record in RECORDS[seed]:
+        raw = question_record(record, 1, "x")
+        question = question_from_record(raw, file="f", record_number=1, licenses={})
+        assert isinstance(question, Question) and question.id == record.id
+        for fault in (None, *Fault):
+            completion = write_completion(record, fault, random.Random(f"{record.id}{seed}"))
+            filtered = filter_completion(completion, question, FilterConfig())
+            outcome = filtered.rejected_by
+            if outcome is None:
+                assert filtered.trace is not None
+                text = render_judge_prompt(
+                    prompt,
+                    data_type=question.data_type,
+                    question=render_question(question.problem, question.options),
+                    answer=answer_text(question.solution),
+                    observation=filtered.trace.observation,
+                )
+                verdict = parse_verdict(asyncio.run(judge.complete(Request(record.id, text, 256))).text)
+                assert verdict is not None
+                outcome = "sufficient" if verdict.sufficient else "insufficient"
+            outcomes[fault, outcome] += 1
+    num = len(RECORDS[seed])
+    assert outcomes[Fault.WRONG_ANSWER, "filter:score"] == num
+    assert outcomes[Fault.BROKEN_TEMPLATE, "filter:format"] == num
+    assert outcomes[Fault.LEAKED_ANSWER, "filter:leaks_answer"] >= 0.99 * num
+    assert outcomes[Fault.INSUFFICIENT_OBSERVATION, "insufficient"] >= 0.99 * num
+    assert outcomes[None, "sufficient"] >= 0.99 * num
+
+
 @pytest.mark.parametrize("prompt", ["", "Is it red?", judge_prompt("Who was it?", "Me", "Nothing.")])
 def test_judge_calls_a_foreign_prompt_poison_and_does_not_guess(prompt: str) -> None:
     with pytest.raises(PoisonError):
@@ -245,9 +284,19 @@ def test_unknown_question_is_poison_and_a_missing_or_torn_world_stops_the_run(
 ) -> None:
     with pytest.raises(PoisonError):
         complete(engine, "0000000000000000")
-    for scenes, content in ((tmp_path / "none.jsonl", None), (tmp_path / "torn.jsonl", '{"id": "a"')):
+    for number, content in enumerate((None, '{"id": "a"', '{"id": "a"}', "[1]", "{}")):
+        scenes = tmp_path / f"{number}.jsonl"
         if content is not None:
             scenes.write_text(content)
         with pytest.raises(FatalEngineError, match="Build the demo world again") as raised:
             complete(ScriptedEngine(ScriptedConfig(scenes=scenes)), "a")
         assert "\n" not in str(raised.value)
+
+
+def test_scene_that_contradicts_its_own_question_is_poison(tmp_path: Path) -> None:
+    record = next(record for record in RECORDS[0] if record.options)
+    for changes in ({"gold": "plaid"}, {"problem": "Who was it?"}):
+        scenes = tmp_path / "scenes.jsonl"
+        scenes.write_text(record.model_copy(update=changes).model_dump_json())
+        with pytest.raises(PoisonError, match="cannot be told"):
+            complete(ScriptedEngine(ScriptedConfig(scenes=scenes)), record.id)

@@ -18,7 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, model_validator
 
 from curation.engines.base import Completion, Request
 from curation.errors import FatalEngineError, PoisonError
@@ -101,7 +101,10 @@ class ScriptedEngine:
         record = self._find(request.id)
         fault = injected_fault(self._config.seed, request.id, request.attempt, self._config.fault_rates)
         rng = random.Random(_hash(self._config.seed, request.id, request.attempt, "text"))
-        return Completion(write_completion(record, fault, rng), self.model)
+        try:
+            return Completion(write_completion(record, fault, rng), self.model)
+        except ValueError as error:
+            raise PoisonError(f"the scene of question {request.id} cannot be told: {error}") from error
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -117,7 +120,7 @@ class ScriptedEngine:
             with path.open("rb") as stream:
                 stream.seek(self._offsets[question_id])
                 return SceneRecord.model_validate_json(stream.readline())
-        except (OSError, ValidationError, json.JSONDecodeError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:  # ValueError: no JSON, or no SceneRecord
             reason = " ".join(str(error).split())
             raise FatalEngineError(f"cannot read the scenes {path}: {reason}. Build the demo world again.") from error
 

@@ -156,7 +156,7 @@ class _Reader:
             try:
                 value, end = self.decoder.raw_decode(self.buffer, self.at)
             except (ValueError, RecursionError) as error:
-                fault = one_line(error)
+                fault = error.msg if isinstance(error, json.JSONDecodeError) else one_line(error)
             else:
                 if end < len(self.buffer):  # a number at the very end may go on
                     self.at = end

@@ -86,10 +86,13 @@ def write_trace(
 
 
 def answer_of(record: SceneRecord, value: str) -> str:
-    """How a value is answered: by the letter of its option where there are options."""
+    """How a value is answered: by the letter of its option where there are options. Raises ValueError without one."""
     if not record.options:
         return value
-    return next(letter for letter, text in split_options(record.options) if text == value)
+    for letter, text in split_options(record.options):
+        if text == value:
+            return letter
+    raise ValueError(f"{value!r} is none of the options {list(record.options)}")
 
 
 def split_options(options: Sequence[str]) -> list[tuple[str, str]]:
