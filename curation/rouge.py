@@ -1,8 +1,8 @@
 """ROUGE for free-form answers, by rouge-score: its metric, our tokenizer.
 
 The tokenizer equals rouge-score's default with stemmer on ASCII text. The default drops every letter outside a-z, so
-that two equal Chinese or Arabic answers would score 0; ours keeps the letters, marks and digits of all scripts, and stems
-ASCII words only. Stems are remembered, because stemming is most of the time.
+that two equal Chinese or Arabic answers would score 0; ours keeps the letters, marks and digits of all scripts,
+and stems ASCII words only. Stems are remembered, because stemming is most of the time.
 """
 
 from __future__ import annotations

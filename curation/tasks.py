@@ -15,16 +15,16 @@ bounds the time for any string. `strict="videor1"` scores by the equality rules 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
-from types import MappingProxyType
-from typing import Final, Literal
+from typing import Literal
 
 from curation import videor1
 from curation.answer_text import answer_text
 from curation.choice import fold, same_choice
 from curation.quantity import parse_quantity, same_scale
 from curation.rouge import mean_rouge
+from curation.schema import PROBLEM_TYPES
 from curation.wer import word_accuracy
 from curation.words import words
 
@@ -47,14 +47,22 @@ def score_answer(
         return videor1.score(problem_type, answer, gold)
     if strict is not None:
         raise ValueError(f"unknown scoring mode {strict!r}; it is 'videor1' or None")
-    if problem_type == "multiple choice":
-        return float(same_choice(answer, gold, options))
-    if problem_type not in _METRICS:
-        raise ValueError(f"unknown problem type {problem_type!r}; it is 'multiple choice' or one of {list(_METRICS)}")
-    return _METRICS[problem_type](answer, gold)
+    match problem_type:
+        case "multiple choice":
+            return float(same_choice(answer, gold, options))
+        case "numerical":
+            return _score_numerical(answer, gold)
+        case "OCR":
+            return _score_ocr(answer, gold)
+        case "free-form":
+            return mean_rouge(answer, gold)
+        case "regression":
+            return _score_regression(answer, gold)
+        case _:
+            raise ValueError(f"unknown problem type {problem_type!r}; it is one of {list(PROBLEM_TYPES)}")
 
 
-def score_numerical(answer: str, gold: str) -> float:
+def _score_numerical(answer: str, gold: str) -> float:
     """1 when both are the same number."""
     wanted = parse_quantity(gold)
     if wanted is None:
@@ -63,18 +71,18 @@ def score_numerical(answer: str, gold: str) -> float:
     return float(given is not None and any(left == right for left, right in same_scale(given, wanted)))
 
 
-def score_regression(answer: str, gold: str) -> float:
+def _score_regression(answer: str, gold: str) -> float:
     """1 - relative error, clipped."""
     given, wanted = parse_quantity(answer), parse_quantity(gold)
     if given is None or wanted is None:
         return 0.0
     if wanted.value == 0:
         return float(given.value == 0)
-    errors = (abs(left - right) / abs(right) for left, right in same_scale(given, wanted))
-    return float(max(0, 1 - min(errors, default=Fraction(1))))
+    accuracies = (1 - abs(left - right) / abs(right) for left, right in same_scale(given, wanted))
+    return max((float(max(accuracy, Fraction(0))) for accuracy in accuracies), default=0.0)
 
 
-def score_ocr(answer: str, gold: str) -> float:
+def _score_ocr(answer: str, gold: str) -> float:
     """1 - word error rate, clipped; no text read where there is none is right."""
     return word_accuracy(*(words(unicodedata.normalize("NFC", text)) for text in (answer, gold)))
 
@@ -86,13 +94,3 @@ def _is_float(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-_METRICS: Final[MappingProxyType[str, Callable[[str, str], float]]] = MappingProxyType(
-    {
-        "numerical": score_numerical,
-        "OCR": score_ocr,
-        "free-form": mean_rouge,
-        "regression": score_regression,
-    }
-)

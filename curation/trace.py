@@ -10,6 +10,7 @@ are inverses: a `Trace` that would not survive the round trip cannot be built.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -20,11 +21,16 @@ THINK_OPENING: Final = "Based on the observations,"
 
 _TAGS: Final = frozenset(tag for name in BLOCKS for tag in (f"<{name}>", f"</{name}>"))
 # Anything that reads like one of our tags, well-formed or not: </<observation>, < think>, <Answer>, <answer .
-_TAG_LIKE: Final = re.compile(r"<[</\s]*(observation|think|answer)\b[^<>]*>?", re.IGNORECASE)
+# A match without a name is a stretch of "<" and "/" that belongs to no tag, consumed so that the scan stays linear.
+_TAG_LIKE: Final = re.compile(r"<[</\s]*+(?:(observation|think|answer)\b[^<>]*>?)?", re.IGNORECASE)
 
 
 class FormatFault(StrEnum):
-    """How a completion misses the template; the first that applies, in this order, is reported."""
+    """How a completion misses the template.
+
+    One fault is reported: a malformed tag before all else, then the first place where tags do not pair up, then the
+    rest in the order below.
+    """
 
     EMPTY = "empty"
     MALFORMED_TAG = "malformed_tag"
@@ -71,8 +77,10 @@ class Trace:
     def __post_init__(self) -> None:
         for name in BLOCKS:
             text = getattr(self, name)
-            if tag := _TAG_LIKE.search(text):
-                raise TraceFormatError(FormatFault.NESTED, f"{tag[0]!r} inside {name}")
+            # With its closing tag, because a text that ends in "<" would spoil it.
+            tag = next(_find_tags(f"{text}</{name}>"))
+            if tag.start() != len(text):
+                raise TraceFormatError(FormatFault.NESTED, f"{tag[0][:60]!r} inside {name}")
             if not text or text != text.strip():
                 raise TraceFormatError(FormatFault.EMPTY_BLOCK, f"{name} must be stripped and not empty")
 
@@ -112,9 +120,14 @@ def parse_blocks(text: str) -> tuple[Block, Block, Block]:
     return observation, think, answer
 
 
+def _find_tags(text: str) -> Iterator[re.Match[str]]:
+    """Whatever reads like a tag, in order; group 1 is its name."""
+    return (match for match in _TAG_LIKE.finditer(text) if match[1])
+
+
 def _pair_tags(text: str) -> list[Block]:
     """Match opening with closing tags; whatever does not pair up is a fault."""
-    tags = list(_TAG_LIKE.finditer(text))
+    tags = list(_find_tags(text))
     for tag in tags:
         if tag[0] not in _TAGS:
             raise TraceFormatError(FormatFault.MALFORMED_TAG, f"{tag[0][:60]!r} at character {tag.start()}")
@@ -126,7 +139,7 @@ def _pair_tags(text: str) -> list[Block]:
         if opened is None and closing:
             raise TraceFormatError(FormatFault.UNOPENED, f"{tag[0]} without <{name}>")
         if opened is not None and not (closing and name == opened[1]):
-            closes_later = any(later[0] == f"</{opened[1]}>" for later in tags[place:])
+            closes_later = any(later[0] == f"</{opened[1]}>" for later in tags[place:])  # once: it ends in a raise
             fault = FormatFault.NESTED if closes_later else FormatFault.UNCLOSED
             raise TraceFormatError(fault, f"{tag[0]} inside <{opened[1]}>")
         if opened is None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
@@ -49,13 +51,34 @@ class Prompt:
         return _SLOT.sub(replace, self.text)
 
 
-def load_prompt(path: Path | None, default: str) -> Prompt:
-    """The prompt in `path`, or our own when there is none. Raises ConfigError when it cannot be read."""
+def load_prompt(path: Path | None, default: str, required: Sequence[str] = ("question",)) -> Prompt:
+    """The prompt in `path`, or our own when there is none.
+
+    Raises ConfigError when it cannot be read, lacks a required slot, or has a slot that our own does not have: at the
+    start of a run, not after the first reply.
+    """
     source = files(__package__).joinpath(default) if path is None else path
+    prompt = _read(source)
+    if path is not None:
+        slots, known = _slots(prompt), _slots(_read(files(__package__).joinpath(default)))
+        if unknown := slots - known:
+            raise ConfigError(f"the prompt {path} has unknown slots {sorted(unknown)}; it may use {sorted(known)}")
+        if missing := set(required) - slots:
+            raise ConfigError(
+                f"the prompt {path} lacks the slots {sorted(missing)}; write them as {{name}} in its text"
+            )
+    return prompt
+
+
+def _slots(prompt: Prompt) -> set[str]:
+    return set(_SLOT.findall(prompt.text))
+
+
+def _read(source: Path | Traversable) -> Prompt:
     try:
         data = source.read_bytes()
-        return Prompt(data.decode(), hashlib.sha256(data).hexdigest())
-    except (OSError, UnicodeDecodeError) as error:
+        return Prompt(data.decode("utf-8-sig"), hashlib.sha256(data).hexdigest())
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a path with a null character
         raise ConfigError(
             f"cannot read the prompt {source}: {error}. Point the config to a UTF-8 text file."
         ) from error
