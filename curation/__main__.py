@@ -74,12 +74,12 @@ def _dry_run(config: object) -> int:
         assumptions=config.plan,
     )
     prices = load_prices(config.prices)
-    judge = config.verify.engine.model
+    judge = getattr(config.verify.engine, "model", config.verify.engine.kind)
     print_plan(
         plan,
         Console(),
         assumptions=config.plan,
-        generator=config.generate.engine.model,
+        generator=getattr(config.generate.engine, "model", config.generate.engine.kind),
         judge=judge,
         judge_price=prices.models.get(judge),
         price_date=prices.date,

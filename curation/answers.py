@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -88,7 +88,7 @@ def read_answers(journal_path: Path, *, without_failures: bool = False) -> dict[
     return answers
 
 
-def _outcomes(asks: Iterable[Ask], journal_path: Path, caller: Caller) -> AsyncIterator[Outcome]:
+def _outcomes(asks: Iterable[Ask], journal_path: Path, caller: Caller) -> AsyncGenerator[Outcome, None]:
     jobs = (Job(ask.key, ask.prepare) for ask in asks)
 
     def admit(request: Request) -> None:

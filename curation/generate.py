@@ -61,7 +61,7 @@ class MediaEncoder:
 
     async def _encode(self, path: Path, data_type: str) -> EncodedMedia:
         encoded = await self.pool.encoded(path, self.mime)
-        return EncodedMedia(data_type, path, tuple(encoded.frames), self.mime, tuple(encoded.timestamps_s))
+        return EncodedMedia(data_type, path, encoded.images, encoded.mime, encoded.timestamps_s)
 
 
 @dataclass(frozen=True, slots=True)

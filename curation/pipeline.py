@@ -7,7 +7,7 @@ A finished shard carries a fingerprint of all that its rows depend on; it is mad
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,11 @@ class Attempt:
     verification: Verification | None = None
     rejected_by: str | None = None
     detail: str | None = None
+
+    @property
+    def trace(self) -> Trace | None:
+        """The parsed completion, if it is one."""
+        return self.filtered.trace if self.filtered else None
 
 
 async def run_shard(
@@ -108,8 +113,9 @@ async def _attempt(
         ]
     )
     kept = {attempt.question.id: attempt for attempt in attempts if attempt.rejected_by is None}
+    traces = {name: (attempt.question, attempt.trace) for name, attempt in kept.items() if attempt.trace is not None}
     verifications = await stages.verifier.verify(
-        dict(_traces(kept.values())), number, directory.journal(shard, "verify"), retry_failed=stages.retry_failed
+        traces, number, directory.journal(shard, "verify"), retry_failed=stages.retry_failed
     )
     for question_id, verification in verifications.items():
         attempt = kept[question_id]
@@ -144,13 +150,10 @@ def _fingerprint(questions: Sequence[Question], stages: Stages) -> str:
 
 def _media_attempt(question: Question, media: MediaRecord) -> Attempt:
     """Unusable media exclude a question with a reason; no other file ever takes their place."""
-    attempt = Attempt(question, 0)
-    if media.reason is not None:
-        attempt.rejected_by, attempt.detail = f"media:{media.reason}", media.detail
-    elif media.kind != question.data_type:
-        attempt.rejected_by = "media:wrong_kind"
-        attempt.detail = f"the question says {question.data_type}, {question.path} is {media.kind}"
-    return attempt
+    fault = media.refuse(question.data_type)
+    if fault is None:
+        return Attempt(question, 0)
+    return Attempt(question, 0, rejected_by=f"media:{fault.reason}", detail=str(fault))
 
 
 def _filtered(question: Question, number: int, found: Answer, config: FilterConfig) -> Attempt:
@@ -161,11 +164,6 @@ def _filtered(question: Question, number: int, found: Answer, config: FilterConf
     attempt.filtered = filter_completion(found.text, question, config)
     attempt.rejected_by, attempt.detail = attempt.filtered.rejected_by, attempt.filtered.detail
     return attempt
-
-
-def _traces(attempts: Any) -> Iterator[tuple[str, tuple[Question, Trace]]]:
-    for attempt in attempts:
-        yield attempt.question.id, (attempt.question, attempt.filtered.trace)
 
 
 def _worth_another(attempt: Attempt) -> bool:
@@ -198,17 +196,17 @@ def _write(
 
 def _rows(attempts: Sequence[Attempt], stages: Stages) -> list[dict[str, Any]]:
     """Rows of the rejected schema, in order; a kept row has no `rejected_by`."""
-    with_trace = [a for a in attempts if a.filtered is not None and a.filtered.trace is not None]
-    observation_tokens = stages.count_tokens([a.filtered.trace.observation for a in with_trace])
-    think_tokens = stages.count_tokens([a.filtered.trace.think for a in with_trace])
-    lengths = {id(a): pair for a, *pair in zip(with_trace, observation_tokens, think_tokens, strict=True)}
-    return [_row(attempt, stages, *lengths.get(id(attempt), (None, None))) for attempt in attempts]
+    places = [place for place, attempt in enumerate(attempts) if attempt.trace is not None]
+    traces = [attempt.trace for attempt in attempts if attempt.trace is not None]
+    observation_tokens = stages.count_tokens([trace.observation for trace in traces])
+    think_tokens = stages.count_tokens([trace.think for trace in traces])
+    lengths = dict(zip(places, zip(observation_tokens, think_tokens, strict=True), strict=True))
+    return [_row(attempt, stages, *lengths.get(place, (None, None))) for place, attempt in enumerate(attempts)]
 
 
 def _row(attempt: Attempt, stages: Stages, observation_tokens: int | None, think_tokens: int | None) -> dict[str, Any]:
     media = stages.media[attempt.question.path]
-    filtered, verification = attempt.filtered, attempt.verification
-    trace = filtered.trace if filtered else None
+    filtered, verification, trace = attempt.filtered, attempt.verification, attempt.trace
     return {
         **attempt.question.as_row(),
         "observation": trace.observation if trace else None,

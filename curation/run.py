@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any
 
 from rich.console import Console
 
@@ -19,6 +19,7 @@ from curation.decoding import DecoderPool
 from curation.engines.base import Engine
 from curation.engines.config import AnthropicConfig, DispatchConfig, EngineConfig, build_engine
 from curation.engines.dispatch import Limiter
+from curation.engines.scripted import ScriptedConfig, ScriptedJudgeConfig
 from curation.errors import ConfigError, RunDirectoryError
 from curation.generate import Generator, MediaEncoder
 from curation.ingest import SOURCE_REJECTS, Ingested, ingest, referenced_paths
@@ -37,8 +38,6 @@ from curation.sources import open_source, source_fingerprint
 from curation.stats import measure
 from curation.tokens import load_token_counter
 from curation.verify import Verifier
-
-_FREE_KINDS: Final = ("scripted", "scripted_judge")
 
 
 async def run(config: RunConfig, *, console: Console, retry_failed: bool = False) -> Report:
@@ -76,8 +75,15 @@ async def _measure_media(
 ) -> Mapping[str, MediaRecord]:
     paths = referenced_paths(directory, ingested.num_shards)
     with show_progress(console, "media", len(paths)) as advance:
+        num_done = 0
+
+        def advance_to(total_done: int) -> None:
+            nonlocal num_done
+            advance(total_done - num_done)
+            num_done = total_done
+
         return await build_manifest(
-            paths, root=config.source.media_root, pool=pool, manifest_path=directory.media, progress=advance
+            paths, root=config.source.media_root, pool=pool, manifest_path=directory.media, progress=advance_to
         )
 
 
@@ -136,7 +142,7 @@ def _caller(engine: Engine, config: EngineConfig, dispatch: DispatchConfig, budg
 
 def price_of(engine: EngineConfig, prices: Mapping[str, Price], budget_usd: float | None) -> Price:
     """Raises ConfigError when a budget is set and this model's price is not known: null is not zero."""
-    if engine.kind in _FREE_KINDS:
+    if isinstance(engine, ScriptedConfig | ScriptedJudgeConfig):
         return FREE
     price = prices.get(engine.model)
     if price is None and budget_usd is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import NonNegativeFloat, PositiveInt
 
+from curation.answer_text import answer_text
 from curation.answers import Answer, Ask, Caller, answer
 from curation.config import Config
 from curation.engines.base import Request
@@ -20,7 +21,6 @@ from curation.journal import content_key
 from curation.judge import JUDGE_SCHEMA, parse_verdict, render_judge_prompt
 from curation.prompts import Prompt, render_question
 from curation.schema import INSUFFICIENT, SUFFICIENT, Question
-from curation.tasks import gold_answer
 from curation.trace import Trace
 
 
@@ -82,7 +82,7 @@ class Verifier:
             self.prompt,
             data_type=question.data_type,
             question=render_question(question.problem, question.options),
-            answer=gold_answer(question.solution),
+            answer=answer_text(question.solution),
             observation=trace.observation,
         )
         temperature = self.config.temperature if try_number == 1 else self.config.retry_temperature
