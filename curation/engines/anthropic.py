@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 import anthropic
+import httpx2
+from anthropic import RequestOptions
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from curation.engines.base import Completion, Request
@@ -26,7 +29,6 @@ from curation.engines.http import (
     shorten,
     status_error,
 )
-from curation.errors import EngineError
 
 _STOP_REASONS: Final = {
     "end_turn": "stop",
@@ -51,13 +53,13 @@ class _Message(BaseModel):
 
 
 class AnthropicEngine:
-    """One client for all requests of a run. `client` and `translate` serve batches.py."""
+    """One client for all requests of a run. `request`, `message_params` and `read_message` also serve batches.py."""
 
     def __init__(self, config: AnthropicConfig) -> None:
         """Raises ConfigError when the environment variable of the key is not set."""
         self._config = config
         self._secret = read_secret(config.api_key_env)
-        self.client = anthropic.AsyncAnthropic(
+        self._client = anthropic.AsyncAnthropic(
             api_key=self._secret,
             base_url=config.base_url,
             max_retries=0,
@@ -77,20 +79,40 @@ class AnthropicEngine:
 
     async def complete(self, request: Request) -> Completion:
         """One message. Raises RetryableError, PoisonError or FatalEngineError; ValueError on a request with media."""
-        try:
-            async with asyncio.timeout(self._config.timeout_s):
-                response = await self.client.messages.with_raw_response.create(**self.message_params(request))
-        except (anthropic.APIError, TimeoutError) as error:
-            raise self.translate(error) from error
-        content = response.content
+        content = await self.request("post", "/v1/messages", body=self.message_params(request))
         try:
             return self.read_message(json.loads(content))
         except (ValueError, RecursionError) as error:
             raise_torn(content, error, base_url=self._config.base_url)
 
+    async def request(
+        self, method: Literal["get", "post"], path: str, *, body: Any = None, query: Mapping[str, Any] | None = None
+    ) -> bytes:
+        """The body of a 200. Raises RetryableError, PoisonError or FatalEngineError.
+
+        The SDK's typed methods would accept any body and walk each one through its annotations, 10,000 of them in a
+        batch. Its time-out is per read; ours bounds the whole call.
+        """
+        options: RequestOptions = {"params": query} if query else {}
+        base_url = self._config.base_url
+        try:
+            async with asyncio.timeout(self._config.timeout_s):
+                if method == "get":
+                    response = await self._client.get(path, cast_to=httpx2.Response, options=options)
+                else:
+                    response = await self._client.post(path, cast_to=httpx2.Response, body=body, options=options)
+        except anthropic.APIStatusError as error:
+            detail = shorten(error.response.text, self._secret)
+            raise status_error(
+                error.status_code, error.response.headers, detail, base_url=base_url, model=self.model
+            ) from error
+        except (anthropic.APIConnectionError, TimeoutError) as error:
+            raise connection_error(error, base_url=base_url) from error
+        return response.content
+
     async def close(self) -> None:
         """Close the connections."""
-        await self.client.close()
+        await self._client.close()
 
     def message_params(self, request: Request) -> dict[str, Any]:
         """The body of one message, the same live and in a batch. `request.temperature` has no field to go to."""
@@ -128,13 +150,3 @@ class AnthropicEngine:
             input_tokens=count_tokens(reply.usage, "input_tokens"),
             output_tokens=count_tokens(reply.usage, "output_tokens"),
         )
-
-    def translate(self, error: Exception) -> EngineError:
-        """The typed error behind whatever a call through `client` raised."""
-        base_url = self._config.base_url
-        if isinstance(error, anthropic.APIStatusError):
-            detail = shorten(error.response.text, self._secret)
-            return status_error(
-                error.status_code, error.response.headers, detail, base_url=base_url, model=self._config.model
-            )
-        return connection_error(error, base_url=base_url)

@@ -138,9 +138,11 @@ class _Run:
             return Outcome(job.key, None, None, f"media:{error.reason}", str(error), 0)
         tries = 0
         is_admitted = self.admit is None
-        while not self.is_stopping:
+        while True:
             slot = await self.limiter.acquire()
             try:
+                if self.is_stopping:
+                    return None
                 if self.admit is not None and not is_admitted:
                     self.admit(request)
                     is_admitted = True
@@ -152,6 +154,9 @@ class _Run:
                     continue
                 tries += 1
                 last_error = error
+            except Exception:  # no request can work, the budget is spent, or a bug: nothing new goes out from here on
+                self.is_stopping = True
+                raise
             else:
                 return Outcome(job.key, request, completion, None, None, tries + 1)
             finally:
@@ -159,9 +164,8 @@ class _Run:
             if tries >= self.config.max_tries:
                 self.limiter.num_failures += 1
                 return Outcome(job.key, request, None, EXHAUSTED, str(last_error), tries)
-            if not self.is_stopping and not last_error.overloaded:  # for an overloaded server the gate waits
+            if not last_error.overloaded:  # for an overloaded server the gate waits
                 await asyncio.sleep(random.uniform(0.75, 1.25) * self._pause_s(last_error, tries - 1))
-        return None
 
     async def _send(self, request: Request, slot: Slot) -> Completion:
         """One request; the limiter learns what it met."""

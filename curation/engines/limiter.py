@@ -52,9 +52,7 @@ class Limiter:
         try:
             return await turn
         except asyncio.CancelledError:
-            if turn.cancelled():
-                self._waiting.remove(turn)
-            else:  # the slot came together with the cancellation
+            if not turn.cancelled():  # the slot came together with the cancellation
                 self.release(turn.result())
             raise
 
@@ -150,10 +148,10 @@ class Limiter:
         one they stay apart (measured: 92 % of the ideal throughput when started together, see tests/bench).
         """
         self._alarm = None
+        while self._waiting and self._waiting[0].cancelled():
+            self._waiting.popleft()
         if self._waiting and self._may_start():
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(self._start())
+            self._waiting.popleft().set_result(self._start())
             self._wake()
         elif time.monotonic() < self._closed_until_s:
             self._wake()

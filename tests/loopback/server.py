@@ -18,7 +18,6 @@ from typing import Any
 from aiohttp import web
 
 Reply = Callable[[Mapping[str, Any]], str]
-PORT_OF_A_FREE_ONE = 0
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class LoopbackServer:
     latency_s: float = 0.0
     max_in_flight: int | None = None
     batch_s: float = 0.0
-    port: int = PORT_OF_A_FREE_ONE
+    port: int = 0  # 0: a free one
     record: bool = True
     model: str = "loopback-model"
     api_key: str | None = None  # when set, any other key gets 401
@@ -139,11 +138,12 @@ class LoopbackServer:
         self._transports: set[asyncio.BaseTransport] = set()
         runner = web.AppRunner(self._app(), access_log=None, handler_cancellation=False, shutdown_timeout=0.0)
         await runner.setup()
-        await web.SockSite(runner, listener, backlog=1024).start()
+        site = web.SockSite(runner, listener, backlog=1024)
+        await site.start()
         ready.set()
         await self._stopping.wait()
-        listener.close()
-        for transport in list(self._transports):
+        await site.stop()
+        for transport in self._transports:
             transport.abort()
         await runner.cleanup()
         self.num_in_flight = 0
