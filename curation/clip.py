@@ -119,8 +119,8 @@ def _video_stream(container: InputContainer) -> VideoStream:
         if not kinds:
             raise MediaError("corrupt", "no stream can be found in it")
         raise MediaError("no_video", f"no video stream, only {', '.join(kinds)}")
-    if videos[0].time_base is None:
-        raise MediaError("corrupt", "the video stream has no time base")
+    if videos[0].codec_context is None or videos[0].time_base is None:
+        raise MediaError("corrupt", "the video stream has no known codec or no time base")
     for stream in container.streams:
         if stream is not videos[0]:
             stream.discard = Discard.all

@@ -14,7 +14,8 @@ from PIL import Image, ImageOps
 
 from curation.errors import MediaError
 
-_FORMATS: Final = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+Image.init()  # registers every format; Image.open(formats=...) fails on one that is not
+_FORMATS: Final = tuple({"PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF"} & Image.OPEN.keys())
 _SIGNATURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*")
 
 

@@ -27,6 +27,8 @@ from curation.pictures import media_kind, read_picture
 PATCH: Final = 28  # pixels: a visual token of Qwen2.5-VL covers 28 x 28
 MAX_ASPECT_RATIO: Final = 200  # the Qwen processors refuse narrower pictures
 
+_TURNS: Final = {1: Image.Transpose.ROTATE_90, 2: Image.Transpose.ROTATE_180, 3: Image.Transpose.ROTATE_270}
+
 RGB = npt.NDArray[np.uint8]
 
 
@@ -220,9 +222,15 @@ class _Fitting:
             if num_quarters % 2:
                 fitted_height, fitted_width = fitted_width, fitted_height
             small = frame.reformat(fitted_width, fitted_height, "rgb24", interpolation="BICUBIC")
-            return np.ascontiguousarray(np.rot90(small.to_ndarray(), num_quarters), np.uint8)
-        upright = np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), num_quarters), np.uint8)
-        return np.asarray(_resize(Image.fromarray(upright), fitted_height, fitted_width))
+            return np.asarray(_upright(small, num_quarters))
+        return np.asarray(_resize(_upright(frame.reformat(format="rgb24"), num_quarters), fitted_height, fitted_width))
+
+
+def _upright(frame: av.VideoFrame, num_quarters: int) -> Image.Image:
+    """An rgb24 frame as a picture, straight from the decoder's memory (a copy through numpy costs 0.3 ms at 360p)."""
+    plane: Any = frame.planes[0]  # a buffer, which Pillow's types do not know
+    picture = Image.frombuffer("RGB", (frame.width, frame.height), plane, "raw", "RGB", plane.line_size, 1)
+    return picture.transpose(_TURNS[num_quarters]) if num_quarters else picture
 
 
 def _resize(picture: Image.Image, height: int, width: int) -> Image.Image:

@@ -103,7 +103,7 @@ def _codec_options(codec: str, open_gop: bool) -> dict[str, str]:
     if codec in ("libvpx", "libvpx-vp9"):
         return {"deadline": "realtime", "cpu-used": "8", "crf": "20", "b": "1M"}
     if codec == "libsvtav1":
-        return {"preset": "12", "crf": "25", "svtav1-params": "lp=1"}
+        return {"preset": "10", "crf": "12", "svtav1-params": "lp=1"}
     return {"b": "2M"}
 
 
