@@ -68,7 +68,7 @@ class LoopbackServer:
     latency_s: before every answer. max_in_flight: beyond it, 429. batch_s: how long a batch takes to end.
 
     Counted, and kept over a restart: `asked` and `answered` by prompt (batch items count as they are created and end),
-    `bodies` (path, body) of every request if `record`, `peak_in_flight`, `num_connections`, `batches` by id.
+    `bodies` (path, body) of every request if `record`, `peak_in_flight`, `batches` by id, `batch_calls` by name.
     """
 
     reply: Reply = lambda body: f"answer to {prompt_of(body)}"
@@ -249,21 +249,22 @@ class LoopbackServer:
 
     # Message Batches
 
-    async def _batch_call(self, request: web.Request, name: str) -> web.Response | None:
-        """What the call meets before it takes effect; counts it by name."""
+    async def _batch_call(self, request: web.Request, name: str) -> tuple[web.Response | None, bool]:
+        """What the call meets instead of taking effect, and whether its answer gets lost; counts it by name."""
         self._transports.add(request.transport)
         self.batch_calls[name] += 1
         if (refused := self._refused_key(request)) is not None:
-            return refused
+            return refused, False
         fault = next(self._batch_script, None)
-        request["lost"] = fault is not None and fault.what == "lost"
-        if fault is None or request["lost"]:
-            return None
-        return await self._fail(request, fault, _message_reply)
+        is_lost = fault is not None and fault.what == "lost"
+        if fault is None or is_lost:
+            return None, is_lost
+        return await self._fail(request, fault, _message_reply), False
 
     async def _create_batch(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
-        if (fault := await self._batch_call(request, "create")) is not None:
+        fault, is_lost = await self._batch_call(request, "create")
+        if fault is not None:
             return fault
         ids = [item["custom_id"] for item in body["requests"]]
         if len(set(ids)) != len(ids):
@@ -272,7 +273,7 @@ class LoopbackServer:
             self.bodies.extend((request.path, item["params"]) for item in body["requests"])
         batch = _Batch(f"msgbatch_{next(self._ids):06d}", time.time(), [self._batch_line(x) for x in body["requests"]])
         self.batches[batch.id] = batch
-        if request["lost"]:
+        if is_lost:
             request.transport.close()
         return web.json_response(self._batch_json(batch))
 
@@ -299,7 +300,8 @@ class LoopbackServer:
                 raise ValueError(f"no batch fault {unknown!r}")
 
     async def _retrieve_batch(self, request: web.Request) -> web.StreamResponse:
-        if (fault := await self._batch_call(request, "retrieve")) is not None:
+        fault, _ = await self._batch_call(request, "retrieve")
+        if fault is not None:
             return fault
         batch = self.batches.get(request.match_info["id"])
         if batch is None:
@@ -307,7 +309,8 @@ class LoopbackServer:
         return web.json_response(self._batch_json(batch))
 
     async def _list_batches(self, request: web.Request) -> web.StreamResponse:
-        if (fault := await self._batch_call(request, "list")) is not None:
+        fault, _ = await self._batch_call(request, "list")
+        if fault is not None:
             return fault
         newest_first = list(self.batches.values())[::-1]
         if after_id := request.query.get("after_id"):
@@ -330,11 +333,12 @@ class LoopbackServer:
         return web.json_response(self._batch_json(batch))
 
     async def _batch_results(self, request: web.Request) -> web.StreamResponse:
-        if (fault := await self._batch_call(request, "results")) is not None:
+        fault, is_lost = await self._batch_call(request, "results")
+        if fault is not None:
             return fault
         lines = self.batches[request.match_info["id"]].lines[::-1]  # results come in no particular order
         text = "".join(json.dumps(line) + "\n" for line in lines)
-        if not request["lost"]:
+        if not is_lost:
             return web.Response(text=text, content_type="application/x-jsonl")
         response = web.StreamResponse(headers={"Content-Length": str(len(text))})
         await response.prepare(request)
