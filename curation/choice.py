@@ -17,6 +17,7 @@ from typing import Final
 MAX_CHOICE_CHARS: Final = 2_000  # a longer answer to a multiple-choice question names no option
 
 _MARKUP: Final = " \t\r\n*_`\"'$\u201c\u201d\u2018\u2019"
+_HALF_WIDTH: Final = {0xFF01 + i: 0x21 + i for i in range(94)} | {0x3000: 0x20}
 _LABEL: Final = re.compile(r"\(?([A-Za-z])(?:\)[.:]?|[.:])\s*(.*)", re.DOTALL)
 _LETTER: Final = re.compile(r"[(\[]?\s*([A-Za-z])\s*[)\]]?[.):,;!]*")
 _STATEMENT: Final = re.compile(
@@ -64,7 +65,7 @@ def named_letter(text: str, options: Sequence[Option]) -> str | None:
     """The capital letter of the one option that `text` names, or None. Never raises; linear time."""
     if len(text) > MAX_CHOICE_CHARS:
         return None
-    text = unicodedata.normalize("NFKC", text).strip(_MARKUP)
+    text = _plain(text).strip(_MARKUP)
     statement = _STATEMENT.match(text)
     return _letter_of(text, options) or (
         _letter_of(text[statement.end() :].strip(_MARKUP), options) if statement else None
@@ -73,8 +74,13 @@ def named_letter(text: str, options: Sequence[Option]) -> str | None:
 
 def fold(text: str) -> str:
     """Case, width, runs of white space, surrounding quotes and closing punctuation do not count."""
-    folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    folded = " ".join(_plain(text).casefold().split())
     return folded.strip(_MARKUP).rstrip(".,;:!").strip(_MARKUP)
+
+
+def _plain(text: str) -> str:
+    """Composed, and full-width letters in half width; superscripts stay, for a small 2 is not a 2."""
+    return unicodedata.normalize("NFC", text).translate(_HALF_WIDTH)
 
 
 def _letter_of(text: str, options: Sequence[Option]) -> str | None:

@@ -22,18 +22,18 @@ _SEEN: Final = (
     r"(?:not|never|shown|displayed|written|hidden|given|revealed|highlighted|circled|marked|visible|printed|typed|unclear"
     r"|unknown|blank|covered|missing|announced|entered|underlined|checked|being|read\sout|spoken|correct|wrong|incorrect)"
 )
-# "the correct answer would be 7", "the answer to this question is 7", "the best option is", "Answer: 7"
+_SURELY: Final = r"(?:therefore|thus|hence|then|also|now|here|clearly|simply|definitely|obviously)"
+# "the correct answer would be 7", "the answer to this question is 7", "the best option is"; not "the answer is written"
 _ANSWER_STATED: Final = re.compile(
-    rf"""
-    (?<!what\ the\ )(?<!what\ is\ the\ )
-    \b(?:answer(?:\s(?:choice|option))?|(?:correct|right|best|proper|likely)\s(?:option|choice|alternative))
-    (?:\s(?:to|for)\s(?:the|this|that)\s\w+)?
-    (?:,?\s(?:therefore|thus|hence|then|clearly|here|here\ clearly),?)?
-    \s{_IS}(?::|\s(?:therefore\s|thus\s|clearly\s|simply\s|definitely\s|obviously\s)?(?!(?:then\s|also\s|now\s|clearly\s)?{_SEEN}\b))
-    |
-    (?:^|[.!?;:\n]\s?|\b(?:the|final|correct|my|so)\s)answer\s?[:=]\s?["'(\[*$\u201c]{0, 4}[A-Za-z0-9]
-    """,
-    re.IGNORECASE | re.VERBOSE,
+    r"(?<!what the )(?<!what is the )"
+    r"\b(?:answer(?:\s(?:choice|option))?|(?:correct|right|best|proper|likely)\s(?:option|choice|alternative))"
+    rf"(?:\s(?:to|for)\s(?:the|this|that)\s\w+)?(?:,?\s{_SURELY},?)?"
+    rf"\s{_IS}(?::|\s(?!(?:{_SURELY}\s)?{_SEEN}\b))",
+    re.IGNORECASE,
+)
+# "Answer: 7" at the start of a sentence, "the final answer: 7"
+_ANSWER_HEADED: Final = re.compile(
+    r"(?:^|[.!?;:\n]\s?|\b(?:the|final|correct|my|so)\s)answer\s?[:=]\s?[\"'(\[*$\u201c]{0,4}[A-Za-z0-9]", re.IGNORECASE
 )
 _OPEN: Final = r"[\"'(\[*\u201c]{0,4}"
 _CLOSE: Final = r"[\"')\]*\u201d]{0,4}"
@@ -70,9 +70,9 @@ _LABEL: Final = re.compile(r"(?<![\w.])\(?(?P<letter>[A-Za-z])(?:\)[.:]?|[.:])\s
 def find_leak(observation: str, problem_type: str, options: Sequence[str] = ()) -> str | None:
     """The words that give the answer away, or None. Letters count in multiple-choice questions only. Linear time."""
     # White space in runs of one keeps the patterns, which know no longer runs, linear on any text.
-    observation = "\n".join(" ".join(line.split()) for line in observation.splitlines() if not line.isspace())
+    observation = "\n".join(" ".join(line.split()) for line in observation.splitlines() if line.strip())
     description = _QUOTED.sub('""', observation)
-    if stated := _ANSWER_STATED.search(description):
+    if stated := _ANSWER_STATED.search(description) or _ANSWER_HEADED.search(description):
         return _excerpt(description, stated)
     if problem_type != "multiple choice":
         return None

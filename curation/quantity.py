@@ -69,6 +69,8 @@ def parse_quantity(text: str) -> Quantity | None:
     text = text.strip()
     if not text or len(text) > MAX_QUANTITY_CHARS:
         return None
+    if len(text) > 2 and text[0] == text[-1] == "$":  # a formula, not dollars
+        text = text[1:-1]
     match = _QUANTITY.fullmatch(_plain(text))
     if match is None:
         return None
