@@ -54,22 +54,24 @@ def parse_options(options: Sequence[str]) -> list[Option]:
 
 def same_choice(answer: str, gold: str, options: Sequence[str]) -> bool:
     """Whether two texts name the same option; without options, whether they are the same letter or the same text."""
-    known = parse_options(options)
-    wanted = named_letter(gold, known)
+    wanted = named_letter(gold, options)
     if wanted is None:
         return fold(answer) == fold(gold) != ""
-    return named_letter(answer, known) == wanted
+    return named_letter(answer, options) == wanted
 
 
-def named_letter(text: str, options: Sequence[Option]) -> str | None:
+def named_letter(text: str, options: Sequence[str]) -> str | None:
     """The capital letter of the one option that `text` names, or None. Never raises; linear time."""
     if len(text) > MAX_CHOICE_CHARS:
         return None
     text = _plain(text).strip(_MARKUP)
+    if letter := _LETTER.fullmatch(text):  # most answers: no need to read the options
+        return letter[1].upper()
+    known = parse_options(options)
+    if found := _letter_of(text, known):
+        return found
     statement = _STATEMENT.match(text)
-    return _letter_of(text, options) or (
-        _letter_of(text[statement.end() :].strip(_MARKUP), options) if statement else None
-    )
+    return _letter_of(text[statement.end() :].strip(_MARKUP), known) if statement else None
 
 
 def fold(text: str) -> str:
@@ -80,7 +82,7 @@ def fold(text: str) -> str:
 
 def _plain(text: str) -> str:
     """Composed, and full-width letters in half width; superscripts stay, for a small 2 is not a 2."""
-    return unicodedata.normalize("NFC", text).translate(_HALF_WIDTH)
+    return text if text.isascii() else unicodedata.normalize("NFC", text).translate(_HALF_WIDTH)
 
 
 def _letter_of(text: str, options: Sequence[Option]) -> str | None:
