@@ -21,5 +21,8 @@ lint: .venv/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+vllm-check: .venv/.ready
+	$(BIN)/python tests/bench/vllm_check.py
+
 clean:
 	rm -rf .venv runs
