@@ -15,7 +15,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,7 +52,7 @@ async def answer_in_batches(
     config: BatchConfig,
     dispatch: DispatchConfig | None = None,
     admit: Callable[[Request], None] | None = None,
-) -> AsyncIterator[Outcome]:
+) -> AsyncGenerator[Outcome, None]:
     """Yield one Outcome a job, batch by batch as they end; job keys are unique and serve as custom_ids.
 
     Batches that an earlier run left in `state_path` are waited for and collected, not sent again. Items that expired,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -61,7 +61,7 @@ async def answer_all(
     limiter: Limiter,
     config: DispatchConfig,
     admit: Callable[[Request], None] | None = None,
-) -> AsyncIterator[Outcome]:
+) -> AsyncGenerator[Outcome, None]:
     """Yield one Outcome a job, each as soon as it is complete.
 
     `jobs` is consumed lazily: at most `limiter.max_in_flight` and a small prefetch of requests are in memory, those
