@@ -60,7 +60,7 @@ def _run(args: argparse.Namespace) -> int:
 def _dry_run(config: object) -> int:
     from curation.budget import load_prices
     from curation.plan import make_plan, print_plan
-    from curation.prompts import JUDGE_PROMPT, TRACE_PROMPT, load_prompt
+    from curation.prompts import load_judge_prompt, load_trace_prompt
     from curation.run_config import RunConfig
     from curation.sources import open_source
 
@@ -69,8 +69,8 @@ def _dry_run(config: object) -> int:
         open_source(config.source),
         media_root=config.source.media_root,
         video=config.video,
-        trace_prompt=load_prompt(config.generate.prompt, TRACE_PROMPT),
-        judge_prompt=load_prompt(config.verify.prompt, JUDGE_PROMPT),
+        trace_prompt=load_trace_prompt(config.generate.prompt),
+        judge_prompt=load_judge_prompt(config.verify.prompt),
         assumptions=config.plan,
     )
     prices = load_prices(config.prices)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from curation.errors import RunDirectoryError
 from curation.schema import CONFIG_FILES, CONFIGS, STEPS
-from curation.words import WORD_PATTERN
+from curation.scoring.words import WORD_PATTERN
 
 Segment = Literal["observation", "think"]
 SEGMENTS: Final[tuple[Segment, ...]] = ("observation", "think")

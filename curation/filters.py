@@ -14,9 +14,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from curation.leaks import find_leak
 from curation.repetition import repetition
 from curation.schema import Question
+from curation.scoring.words import words
 from curation.tasks import score_answer
 from curation.trace import OBSERVATION_OPENING, THINK_OPENING, Trace, TraceFormatError, parse_trace
-from curation.words import words
 
 SCORE_TOLERANCE: Final = 1e-9  # 0.6 may arrive as 0.59999999999; it is kept
 LEAKS_ANSWER: Final = "leaks_answer"

@@ -15,6 +15,7 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
+from curation.engines.batches import outstanding_batches
 from curation.errors import RunDirectoryError
 from curation.journal import Journal, content_key, read_journal
 from curation.rundir import RunDirectory
@@ -121,10 +122,10 @@ def _move_journals(directory: RunDirectory, fresh: Path, num_shards: int) -> Non
     if not directory.journals.exists():
         return
     for path in directory.journals.glob("*.batches.jsonl"):
-        if any(True for _ in read_journal(path)):
+        if batch_ids := outstanding_batches(path):
             raise RunDirectoryError(
-                f"the source changed, but {path} still names judge batches. Run once more with the old source, or "
-                "start another run_dir."
+                f"the source changed while judge batches are out ({', '.join(batch_ids)}). Run once more with the old "
+                "source to collect them, or give another run_dir."
             )
     shard_of = {
         question_id: shard
@@ -134,7 +135,9 @@ def _move_journals(directory: RunDirectory, fresh: Path, num_shards: int) -> Non
     moved = RunDirectory(directory.root / "moved")
     shutil.rmtree(moved.root, ignore_errors=True)
     for path in sorted(directory.journals.glob("*.jsonl")):
-        step = path.name.split(".")[1]
+        _, step, *state = path.name.split(".")
+        if state != ["jsonl"]:  # the state of batches that are all collected
+            continue
         for shard, lines in _by_shard(read_journal(path), shard_of).items():
             with Journal(moved.journal(shard, step)) as journal:
                 for line in lines:

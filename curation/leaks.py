@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from string import ascii_uppercase
 from typing import Final
 
-from curation.choice import Option, fold, parse_options
+from curation.scoring.choice import Option, fold, parse_options
 
 _QUOTED: Final = re.compile(r"(?<!\w)[\"\u201c][^\"\u201c\u201d\n]{3,200}[\"\u201d](?!\w)")
 _IS: Final = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import Final
 
-from curation.words import words
+from curation.scoring.words import words
 
 NGRAM: Final = 8  # words; long enough that only loops and quotations repeat it
 _LONGEST_WORD: Final = 40  # a longer run of characters without a space is read character by character

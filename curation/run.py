@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,7 +16,8 @@ from curation.card import write_card
 from curation.config import dump_config
 from curation.decoding import DecoderPool
 from curation.engines.base import Engine
-from curation.engines.config import AnthropicConfig, DispatchConfig, EngineConfig, build_engine
+from curation.engines.build import build_engine
+from curation.engines.config import AnthropicConfig, DispatchConfig, EngineConfig
 from curation.engines.dispatch import Limiter
 from curation.engines.scripted import ScriptedConfig, ScriptedJudgeConfig
 from curation.errors import ConfigError, RunDirectoryError
@@ -28,7 +28,7 @@ from curation.media import MediaRecord, build_manifest
 from curation.pipeline import Stages, run_shard, shard_file
 from curation.plots import write_plots
 from curation.progress import show_progress
-from curation.prompts import JUDGE_PROMPT, TRACE_PROMPT, load_prompt
+from curation.prompts import load_judge_prompt, load_trace_prompt
 from curation.report import Report
 from curation.run_config import RunConfig
 from curation.rundir import RunDirectory
@@ -100,8 +100,8 @@ async def _open_stages(
     budget = Budget(config.budget_usd, spent_usd(directory))
     generator_price = price_of(config.generate.engine, prices, config.budget_usd)
     judge_price = price_of(config.verify.engine, prices, config.budget_usd)
-    trace_prompt = load_prompt(config.generate.prompt, TRACE_PROMPT)
-    judge_prompt = load_prompt(config.verify.prompt, JUDGE_PROMPT)
+    trace_prompt = load_trace_prompt(config.generate.prompt)
+    judge_prompt = load_judge_prompt(config.verify.prompt)
     count_tokens = load_token_counter(config.tokenizer)
     generator_engine = build_engine(config.generate.engine)
     try:
@@ -208,5 +208,12 @@ def _provenance(config: RunConfig, stages: Stages) -> dict[str, Any]:
         "judge": stages.verifier.caller.engine.model,
         "judge_prompt_sha256": stages.verifier.prompt.sha256,
         "tokenizer": config.tokenizer,
-        "config": json.loads(config.model_dump_json()),
+        "config": _publishable(config.model_dump(mode="json")),
     }
+
+
+def _publishable(section: Any) -> Any:
+    """Without the addresses of servers: they are nobody's business and change no answer."""
+    if not isinstance(section, dict):
+        return section
+    return {key: _publishable(value) for key, value in section.items() if key not in ("base_url", "api_key_env")}

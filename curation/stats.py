@@ -12,8 +12,6 @@ from typing import Final, Literal
 import polars as pl
 
 from curation.agreement import load_labels, measure_agreement
-from curation.answer_text import answer_text
-from curation.choice import named_letter, parse_options
 from curation.errors import RunDirectoryError
 from curation.facts import SEGMENTS, Segment, config_files, count_rows, find_dataset, load_facts
 from curation.report import (
@@ -34,6 +32,8 @@ from curation.report import (
     TopAnswer,
 )
 from curation.schema import DATA_TYPES, PROBLEM_TYPES, SCHEMA_VERSION, STEPS
+from curation.scoring.answer_text import answer_text
+from curation.scoring.choice import named_letter
 
 # VideoP2R Table 3 (kept) and the Video-R1-260k counts it starts from (read). Survival is derived from the two.
 PAPER_KEPT: Final = {
@@ -266,7 +266,7 @@ def name_letters(choices: pl.DataFrame, column: str) -> pl.Series:
     letters = choices.select(bare).to_series()
     others = letters.is_null() & choices[column].is_not_null()
     named = [
-        named_letter(answer_text(text), parse_options(options or ()))
+        named_letter(answer_text(text), options or ())
         for text, options in choices.filter(others).select(column, "options").iter_rows()
     ]
     return letters.scatter(others.arg_true(), named) if named else letters

@@ -19,14 +19,14 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Literal
 
-from curation import videor1
-from curation.answer_text import answer_text
-from curation.choice import fold, same_choice
-from curation.quantity import parse_quantity, same_scale
-from curation.rouge import mean_rouge
 from curation.schema import PROBLEM_TYPES
-from curation.wer import word_accuracy
-from curation.words import words
+from curation.scoring import videor1
+from curation.scoring.answer_text import answer_text
+from curation.scoring.choice import fold, same_choice
+from curation.scoring.quantity import parse_quantity, same_scale
+from curation.scoring.rouge import mean_rouge
+from curation.scoring.wer import word_accuracy
+from curation.scoring.words import words
 
 
 def score_answer(

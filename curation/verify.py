@@ -12,7 +12,6 @@ from pathlib import Path
 
 from pydantic import NonNegativeFloat, PositiveInt
 
-from curation.answer_text import answer_text
 from curation.answers import Answer, Ask, Caller, answer
 from curation.config import Config
 from curation.engines.base import Request
@@ -21,6 +20,7 @@ from curation.journal import content_key
 from curation.judge import JUDGE_SCHEMA, parse_verdict, render_judge_prompt
 from curation.prompts import Prompt, render_question
 from curation.schema import INSUFFICIENT, SUFFICIENT, Question
+from curation.scoring.answer_text import answer_text
 from curation.trace import Trace
 
 

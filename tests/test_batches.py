@@ -7,7 +7,8 @@ import pytest
 
 from curation.engines.base import Request
 from curation.engines.batches import answer_in_batches
-from curation.engines.config import AnthropicConfig, BatchConfig, DispatchConfig, OpenAIConfig, build_engine
+from curation.engines.build import build_engine
+from curation.engines.config import AnthropicConfig, BatchConfig, DispatchConfig, OpenAIConfig
 from curation.engines.dispatch import Job
 from curation.errors import BudgetExceeded, ConfigError, FatalEngineError, RunDirectoryError
 from tests.loopback import Fault, LoopbackServer

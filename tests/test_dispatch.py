@@ -5,7 +5,8 @@ from contextlib import aclosing
 import pytest
 
 from curation.engines.base import Completion, Request
-from curation.engines.config import DispatchConfig, OpenAIConfig, build_engine
+from curation.engines.build import build_engine
+from curation.engines.config import DispatchConfig, OpenAIConfig
 from curation.engines.dispatch import Job, Limiter, answer_all
 from curation.errors import BudgetExceeded, FatalEngineError, MediaError, PoisonError, RetryableError
 from tests.loopback import Fault, LoopbackServer
@@ -134,6 +135,20 @@ def test_a_poisoned_question_is_quarantined_and_the_others_are_answered():
     outcomes = {outcome.key: outcome for outcome in run(engine, map(job, range(20)))}
     assert (outcomes["q3"].failure, outcomes["q3"].detail, outcomes["q3"].tries) == ("poison", "too long", 1)
     assert sum(outcome.completion is not None for outcome in outcomes.values()) == 19
+
+
+def test_a_server_that_refuses_everything_from_the_start_stops_the_run_and_not_the_whole_dataset():
+    outcomes = []
+    with pytest.raises(FatalEngineError, match="--retry-failed"):
+        engine = Engine(lambda prompt, nth: PoisonError("no such chat template"))
+        run(engine, map(job, range(1000)), outcomes=outcomes, stop_after_failures=5, max_in_flight=2)
+    assert 5 <= len(outcomes) < 20
+
+
+def test_a_row_of_refused_questions_later_on_is_just_quarantined():
+    script = lambda prompt, nth: PoisonError("too long") if int(prompt.split()[1]) >= 20 else "yes"  # noqa: E731
+    outcomes = run(Engine(script), map(job, range(60)), stop_after_failures=5, max_in_flight=2)
+    assert sum(outcome.failure == "poison" for outcome in outcomes) == 40
 
 
 def test_a_question_that_always_fails_is_given_up_and_the_others_are_answered():

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from curation.engines.base import EncodedMedia, Request
-from curation.engines.config import AnthropicConfig, build_engine
+from curation.engines.build import build_engine
+from curation.engines.config import AnthropicConfig
 from curation.errors import ConfigError, FatalEngineError, PoisonError, RetryableError
 from curation.judge import JUDGE_SCHEMA
 from tests.loopback import Fault, LoopbackServer

@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from curation.engines.base import EncodedMedia, Request
-from curation.engines.config import OpenAIConfig, build_engine, identity
+from curation.engines.build import build_engine
+from curation.engines.config import OpenAIConfig, identity
 from curation.engines.http import clean_text, is_loopback, read_retry_after_s
 from curation.errors import ConfigError, FatalEngineError, PoisonError, RetryableError
 from tests.loopback import Fault, LoopbackServer

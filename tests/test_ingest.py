@@ -92,6 +92,9 @@ def test_changed_source_is_refused_while_judge_batches_are_out(tmp_path):
     directory = RunDirectory(tmp_path / "run")
     ingest_numbers(directory, [0, 1])
     with Journal(directory.journal(0, "verify.batches")) as journal:
-        journal.append({"intent": ["k"]})
-    with pytest.raises(RunDirectoryError, match="judge batches"):
-        ingest_numbers(directory, [0, 1, 2], name="v2")
+        journal.append({"step": "intent", "chunk": 1, "keys": ["k"], "at": "2026-11-01T00:00:00+00:00"})
+        journal.append({"step": "submitted", "chunk": 1, "batch": "msgbatch_1"})
+        with pytest.raises(RunDirectoryError, match="msgbatch_1"):
+            ingest_numbers(directory, [0, 1, 2], name="v2")
+        journal.append({"step": "collected", "chunk": 1})
+    assert ingest_numbers(directory, [0, 1, 2], name="v2").num_questions == 3

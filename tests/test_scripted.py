@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from curation.answer_text import answer_text
 from curation.engines.base import Engine, Request
 from curation.engines.scripted import (
     NEAR_MISSES,
@@ -32,6 +31,7 @@ from curation.filters import FilterConfig, filter_completion
 from curation.judge import parse_verdict, render_judge_prompt
 from curation.prompts import JUDGE_PROMPT, load_prompt, render_question
 from curation.schema import Question
+from curation.scoring.answer_text import answer_text
 from curation.sources.invent import invent_media, question_record
 from curation.sources.records import question_from_record
 from curation.tasks import score_answer

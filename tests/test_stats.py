@@ -14,13 +14,13 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from curation.agreement import cohens_kappa
-from curation.choice import named_letter, parse_options
 from curation.errors import RunDirectoryError, SourceError
 from curation.report import Funnel, Report, Share, Step
 from curation.schema import PROBLEM_TYPES, STEPS
+from curation.scoring.choice import named_letter
+from curation.scoring.words import words
 from curation.stats import PAPER_KEPT, PAPER_READ, measure, name_letters
 from curation.tables import print_report
-from curation.words import words
 from tests.folders import kept_row, rejected_row, write_folder
 
 REASONS = (
@@ -256,7 +256,7 @@ def test_option_letters_are_those_of_the_scorer():
     texts = ["B", "b", "(B)", "B.", "B. blue", "blue", "A red car", "", "B and C", " <answer> C </answer> ", None, "7"]
     named = name_letters(pl.DataFrame({"answer": texts, "options": [options] * len(texts)}), "answer").to_list()
     bare = [None if text is None else text.replace("<answer>", "").replace("</answer>", "").strip() for text in texts]
-    assert named == [None if text is None else named_letter(text, parse_options(options)) for text in bare]
+    assert named == [None if text is None else named_letter(text, options) for text in bare]
     assert named[:2] == ["B", "B"] and named[5] == "B" and named[6] is None
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
-from curation.rouge import stem_tokens
 from curation.schema import PROBLEM_TYPES
+from curation.scoring.rouge import stem_tokens
 from curation.tasks import score_answer
 
 OPTIONS = ("A. a blue car", "B. a red car", "C. a man", "D. Vitamin B")

@@ -76,6 +76,11 @@ async def answer_in_batches(
         yield outcome
 
 
+def outstanding_batches(state_path: Path) -> list[str]:
+    """The ids of batches that were sent and not yet collected ("not known yet" for one whose submit was cut off)."""
+    return [chunk.batch_id or "not known yet" for chunk in _State(state_path).chunks.values() if not chunk.is_over]
+
+
 @dataclass(slots=True)
 class _Chunk:
     """The questions of one batch, sent or about to be."""

@@ -1,4 +1,4 @@
-"""Which engine a run asks, and how hard: the config models, and `build_engine`.
+"""Which engine a run asks, and how hard: the config models.
 
 No secret stands in a config: `api_key_env` NAMES the environment variable that holds the key.
 """
@@ -6,16 +6,12 @@ No secret stands in a config: `api_key_env` NAMES the environment variable that 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from curation.config import Config
-from curation.engines.base import Engine
-from curation.engines.scripted import ScriptedConfig, ScriptedEngine, ScriptedJudge, ScriptedJudgeConfig
-from curation.errors import ConfigError
-
-_INSTALL: Final = "pip install 'videop2r-hub[curate]'"
+from curation.engines.scripted import ScriptedConfig, ScriptedJudgeConfig
 
 
 class OpenAIConfig(Config):
@@ -80,7 +76,8 @@ class DispatchConfig(Config):
     retry_after_cap_s: the longest wait that a server's Retry-After is granted.
     backoff_s, backoff_cap_s: the first and the longest wait of ours; it doubles in between.
     server_wait_s: how long an unreachable server is waited for (a restart), before the run stops.
-    stop_after_failures: failed questions in a row, with no answer between, that stop the run.
+    stop_after_failures: failed questions in a row, with no answer between, that stop the run; refused questions (400)
+    count only until the first answer.
     """
 
     max_in_flight: PositiveInt = 64
@@ -97,25 +94,6 @@ EngineConfig = Annotated[
 ]
 
 
-def build_engine(config: OpenAIConfig | AnthropicConfig | ScriptedConfig | ScriptedJudgeConfig) -> Engine:
-    """Raises ConfigError when the engine's SDK is not installed, or its key is not in the environment."""
-    match config:
-        case ScriptedConfig():
-            return ScriptedEngine(config)
-        case ScriptedJudgeConfig():
-            return ScriptedJudge(config)
-    try:
-        if isinstance(config, OpenAIConfig):
-            from curation.engines.openai import OpenAIEngine
-
-            return OpenAIEngine(config)
-        from curation.engines.anthropic import AnthropicEngine
-
-        return AnthropicEngine(config)
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"engine {config.kind!r} needs the package {error.name!r}. Run {_INSTALL}.") from error
-
-
 def identity(config: OpenAIConfig | AnthropicConfig | ScriptedConfig | ScriptedJudgeConfig) -> dict[str, Any]:
     """What a completion depends on: another address, key, time-out or price channel gives the same answers."""
     return config.model_dump(mode="json", exclude={"base_url", "api_key_env", "timeout_s", "batches"})
@@ -124,4 +102,6 @@ def identity(config: OpenAIConfig | AnthropicConfig | ScriptedConfig | ScriptedJ
 def _http_url(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise ValueError("must start with http:// or https://, for example http://127.0.0.1:8000/v1")
+    if "@" in url.split("//", 1)[1].split("/", 1)[0]:
+        raise ValueError("must hold no user or password: a config is published. Name a variable in api_key_env")
     return url.rstrip("/")

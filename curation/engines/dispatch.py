@@ -121,13 +121,19 @@ class _Run:
                 task.cancel()
 
     def too_many_failures(self, outcome: Outcome) -> FatalEngineError | None:
-        """The circuit breaker: when question after question fails and nothing works in between, it is the server."""
+        """The circuit breaker: when question after question fails and nothing works in between, it is the server.
+
+        Refused (poison) questions count only until the first answer: a server that refuses everything is set up wrong,
+        but later on a row of refusals is just a row of questions that it cannot take.
+        """
         num_failures = self.limiter.num_failures
-        if outcome.failure != EXHAUSTED or num_failures < self.config.stop_after_failures:
+        if outcome.completion is not None or num_failures < self.config.stop_after_failures:
+            return None
+        if outcome.failure == POISON and self.limiter.has_answered:
             return None
         return FatalEngineError(
             f"{num_failures} questions in a row failed, the last with: {outcome.detail}. "
-            "Repair the server and run the same command again."
+            "Mend the server or the config and run the same command again with --retry-failed."
         )
 
     async def answer(self, job: Job) -> Outcome | None:
@@ -148,6 +154,7 @@ class _Run:
                     is_admitted = True
                 completion = await self._send(request, slot)
             except PoisonError as error:
+                self.limiter.num_failures += 1
                 return Outcome(job.key, request, None, POISON, str(error), tries + 1)
             except RetryableError as error:
                 if error.unreachable:
@@ -183,6 +190,7 @@ class _Run:
             self.in_flight.discard(task)
         self.limiter.worked()
         self.limiter.num_failures = 0
+        self.limiter.has_answered = True
         return completion
 
     def _report(self, error: RetryableError, slot: Slot) -> None:

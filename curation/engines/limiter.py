@@ -34,6 +34,7 @@ class Limiter:
         self.num_in_flight = 0
         self.num_closings = 0  # in a row, with no answer between
         self.num_failures = 0  # questions given up in a row, with no answer between
+        self.has_answered = False
         self._epoch = 0
         self._num_good = 0
         self._num_bad = 0

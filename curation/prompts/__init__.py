@@ -70,6 +70,16 @@ def load_prompt(path: Path | None, default: str, required: Sequence[str] = ("que
     return prompt
 
 
+def load_trace_prompt(path: Path | None) -> Prompt:
+    """The prompt of generation, training and inference. Raises ConfigError."""
+    return load_prompt(path, TRACE_PROMPT)
+
+
+def load_judge_prompt(path: Path | None) -> Prompt:
+    """The prompt of the judge. Raises ConfigError."""
+    return load_prompt(path, JUDGE_PROMPT, required=("question", "answer", "observation"))
+
+
 def _slots(prompt: Prompt) -> set[str]:
     return set(_SLOT.findall(prompt.text))
 

@@ -18,7 +18,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.scoring import fmeasure
 from rouge_score.tokenizers import DefaultTokenizer, Tokenizer
 
-from curation.words import words
+from curation.scoring.words import words
 
 MAX_ROUGE_TOKENS: Final = 2_000  # the longest common subsequence is quadratic; no completion has so many words
 _MAX_STEMMED_CHARS: Final = 100  # no word is longer, and the stemmer recurses over some letters

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from curation.rouge import mean_rouge_ascii
-from curation.wer import word_accuracy
+from curation.scoring.rouge import mean_rouge_ascii
+from curation.scoring.wer import word_accuracy
 
 _EPSILON: Final = 1e-9
 

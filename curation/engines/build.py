@@ -1,0 +1,31 @@
+"""From an engine's config to the engine; its SDK is imported only when it is chosen."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from curation.engines.base import Engine
+from curation.engines.config import AnthropicConfig, OpenAIConfig
+from curation.engines.scripted import ScriptedConfig, ScriptedEngine, ScriptedJudge, ScriptedJudgeConfig
+from curation.errors import ConfigError
+
+_INSTALL: Final = "pip install 'videop2r-hub[curate]'"
+
+
+def build_engine(config: OpenAIConfig | AnthropicConfig | ScriptedConfig | ScriptedJudgeConfig) -> Engine:
+    """Raises ConfigError when the engine's SDK is not installed, or its key is not in the environment."""
+    match config:
+        case ScriptedConfig():
+            return ScriptedEngine(config)
+        case ScriptedJudgeConfig():
+            return ScriptedJudge(config)
+    try:
+        if isinstance(config, OpenAIConfig):
+            from curation.engines.openai import OpenAIEngine
+
+            return OpenAIEngine(config)
+        from curation.engines.anthropic import AnthropicEngine
+
+        return AnthropicEngine(config)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"engine {config.kind!r} needs the package {error.name!r}. Run {_INSTALL}.") from error

@@ -1,0 +1,1 @@
+"""How each problem type is scored; `curation.tasks` is the face of it."""
