@@ -8,10 +8,14 @@ import errno
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from curation.errors import UserError
+
+if TYPE_CHECKING:
+    from curation.run_config import RunConfig
 
 _RUN_EXAMPLE = """example:
   python -m curation run curation/configs/videop2r_cot.yaml run_dir=runs/pilot source.limit=100 --dry-run
@@ -57,14 +61,13 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _dry_run(config: object) -> int:
-    from curation.budget import load_prices
+def _dry_run(config: RunConfig) -> int:
+    from curation.budget import known_price, load_prices
+    from curation.engines.config import model_name
     from curation.plan import make_plan, print_plan
     from curation.prompts import load_judge_prompt, load_trace_prompt
-    from curation.run_config import RunConfig
     from curation.sources import open_source
 
-    assert isinstance(config, RunConfig)
     plan = make_plan(
         open_source(config.source),
         media_root=config.source.media_root,
@@ -74,14 +77,13 @@ def _dry_run(config: object) -> int:
         assumptions=config.plan,
     )
     prices = load_prices(config.prices)
-    judge = getattr(config.verify.engine, "model", config.verify.engine.kind)
     print_plan(
         plan,
         Console(),
         assumptions=config.plan,
-        generator=getattr(config.generate.engine, "model", config.generate.engine.kind),
-        judge=judge,
-        judge_price=prices.models.get(judge),
+        generator=model_name(config.generate.engine),
+        judge=model_name(config.verify.engine),
+        judge_price=known_price(config.verify.engine, prices.models),
         price_date=prices.date,
         budget_usd=config.budget_usd,
     )
@@ -131,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     run = add("run", "Run a curation, or go on with one that was stopped.", _RUN_EXAMPLE)
     run.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file; see curation/configs/")
     run.add_argument("overrides", nargs="*", metavar="key.sub=value", help="change single keys of the config")
-    run.add_argument("--dry-run", action="store_true", help="say what it would cost; call and write nothing")
+    run.add_argument("--dry-run", action="store_true", help="say what it would cost; no model is called")
     run.add_argument("--retry-failed", action="store_true", help="ask again where only a failure was recorded")
     run.set_defaults(command=_run)
 

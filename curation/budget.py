@@ -15,7 +15,9 @@ from pydantic import NonNegativeFloat
 
 from curation.config import Config, validate
 from curation.engines.base import Completion, Request
-from curation.errors import BudgetExceeded
+from curation.engines.config import EngineConfig, model_name
+from curation.engines.scripted import ScriptedConfig, ScriptedJudgeConfig
+from curation.errors import BudgetExceeded, ConfigError
 
 _OVERHEAD_TOKENS: Final = 500  # roles, schema and template of a chat request
 
@@ -35,6 +37,9 @@ class Price(Config):
         return (input_tokens * per_input + output_tokens * per_output) / 1e6
 
 
+FREE: Final = Price(input=0, output=0)
+
+
 class PriceTable(Config):
     """Known prices and the day they were read."""
 
@@ -48,6 +53,24 @@ def load_prices(extra: Mapping[str, Price]) -> PriceTable:
     text = files("curation.configs").joinpath("prices.yaml").read_text(encoding="utf-8")
     table = validate(PriceTable, yaml.safe_load(text), origin="prices.yaml")
     return table.model_copy(update={"models": {**table.models, **extra}})
+
+
+def known_price(engine: EngineConfig, prices: Mapping[str, Price]) -> Price | None:
+    """What this engine's calls cost; None when nobody said. Scripted engines cost nothing."""
+    if isinstance(engine, ScriptedConfig | ScriptedJudgeConfig):
+        return FREE
+    return prices.get(engine.model)
+
+
+def price_for_budget(engine: EngineConfig, prices: Mapping[str, Price], budget_usd: float | None) -> Price:
+    """Raises ConfigError when a budget is set and this engine's price is not known: null is not zero."""
+    price = known_price(engine, prices)
+    if price is None and budget_usd is not None:
+        raise ConfigError(
+            f"budget_usd is set, but the price of {model_name(engine)!r} is not known. Add it: prices: "
+            f"{{{model_name(engine)}: {{input: 0, output: 0}}}} (US dollars per million tokens; 0 for your own server)."
+        )
+    return price or FREE
 
 
 def max_tokens_in(text: str) -> int:
@@ -89,6 +112,3 @@ class Budget:
             cost_usd = price.cost_usd(completion.input_tokens, completion.output_tokens, batch=batch)
         self.spent_usd += cost_usd
         return cost_usd
-
-
-FREE: Final = Price(input=0, output=0)

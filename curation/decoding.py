@@ -112,22 +112,26 @@ class DecoderPool:
 
     async def _ask(self, operation: str, path: Path, **arguments: str) -> Reply:
         async with self._turns:
-            worker = await self._take()
-            try:
-                async with asyncio.timeout(self.config.timeout_s):
-                    header, blobs = await worker.ask({"operation": operation, "path": os.fspath(path), **arguments})
-            except TimeoutError as error:
-                await self._discard(worker)
-                raise MediaError("timeout", f"not decoded within {self.config.timeout_s:g} s") from error
-            except (OSError, EOFError) as error:  # EOFError: asyncio.IncompleteReadError
-                status = await self._discard(worker)
-                self._refuse_when_closed()
-                raise MediaError("crashed", f"the decoder died with {_describe(status)}") from error
-            except BaseException:
-                await self._discard(worker)
-                raise
-            self._idle.append(worker)
-        return _raise_fault(header), blobs
+            while True:
+                worker = await self._take()
+                try:
+                    async with asyncio.timeout(self.config.timeout_s):
+                        header, blobs = await worker.ask({"operation": operation, "path": os.fspath(path), **arguments})
+                except TimeoutError as error:
+                    await self._discard(worker)
+                    raise MediaError("timeout", f"not decoded within {self.config.timeout_s:g} s") from error
+                except (OSError, EOFError) as error:  # EOFError: asyncio.IncompleteReadError
+                    status = await self._discard(worker)
+                    self._refuse_when_closed()
+                    if worker.num_served:  # it may have died while idle: only a fresh worker convicts a file
+                        continue
+                    raise MediaError("crashed", f"the decoder died with {_describe(status)}") from error
+                except BaseException:
+                    await self._discard(worker)
+                    raise
+                worker.num_served += 1
+                self._idle.append(worker)
+                return _raise_fault(header), blobs
 
     async def _take(self) -> _Worker:
         """An idle worker that is still alive, or a new one."""
@@ -167,6 +171,7 @@ class _Worker:
         self._process = process
         self._replies = replies
         self._requests = requests
+        self.num_served = 0
 
     @classmethod
     async def start(cls, command: Sequence[str]) -> Self:

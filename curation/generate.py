@@ -11,10 +11,10 @@ from typing import Final
 
 from pydantic import NonNegativeFloat, PositiveInt
 
-from curation.answers import Answer, Ask
+from curation.answers import Answer, Ask, Caller
 from curation.config import Config
 from curation.decoding import DecoderPool
-from curation.engines.base import EncodedMedia, Engine, Request
+from curation.engines.base import EncodedMedia, Request
 from curation.engines.config import DispatchConfig, EngineConfig, identity
 from curation.journal import content_key
 from curation.media import MediaRecord, resolve_media
@@ -59,6 +59,12 @@ class MediaEncoder:
             self._recent.move_to_end(path)
         return await asyncio.shield(task)
 
+    async def close(self) -> None:
+        """Stop what is still being encoded for nobody."""
+        for task in self._recent.values():
+            task.cancel()
+        await asyncio.gather(*self._recent.values(), return_exceptions=True)
+
     async def _encode(self, path: Path, data_type: str) -> EncodedMedia:
         encoded = await self.pool.encoded(path, self.mime)
         return EncodedMedia(data_type, path, encoded.images, encoded.mime, encoded.timestamps_s)
@@ -71,9 +77,9 @@ class Generator:
     config: GenerateConfig
     video: VideoConfig
     prompt: Prompt
-    engine: Engine
     media_root: Path
     encoder: MediaEncoder
+    caller: Caller
 
     def asks(self, questions: Sequence[Question], media: Mapping[str, MediaRecord], attempt: int) -> list[Ask]:
         """One request a question; its key changes with question, media, prompt, model and frames."""
@@ -82,7 +88,7 @@ class Generator:
     def _ask(self, question: Question, media: MediaRecord, attempt: int) -> Ask:
         text = render_trace_prompt(self.prompt, question)
         temperature = self.config.temperature if attempt == 1 else self.config.retry_temperature
-        frames = frames_identity(self.video) if self.engine.wants == "frames" else None
+        frames = frames_identity(self.video) if self.caller.engine.wants == "frames" else None
         key = content_key(
             "generate", question.id, media.sha256, text, identity(self.config.engine), self.config.max_tokens,
             temperature, frames, attempt,
@@ -95,9 +101,9 @@ class Generator:
         async def prepare() -> Request:
             path = resolve_media(self.media_root, question.path)
             encoded = None
-            if self.engine.wants == "frames":
+            if self.caller.engine.wants == "frames":
                 encoded = await self.encoder.encode(path, question.data_type)
-            elif self.engine.wants == "file":
+            elif self.caller.engine.wants == "file":
                 encoded = EncodedMedia(question.data_type, path)
             return Request(question.id, text, self.config.max_tokens, attempt, temperature, encoded)
 

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from curation import generate, verify
-from curation.answers import Answer, Caller, answer
+from curation.answers import Answer, answer
 from curation.engines.config import identity
 from curation.filters import FilterConfig, Filtered, filter_completion
 from curation.generate import Generator, frames_identity
@@ -35,7 +35,6 @@ class Stages:
     """Everything that a shard needs; built once a run, shared by all shards."""
 
     generator: Generator
-    generator_caller: Caller
     filter: FilterConfig
     verifier: Verifier
     media: Mapping[str, MediaRecord]
@@ -102,7 +101,7 @@ async def _attempt(
     answers = await answer(
         asks,
         directory.journal(shard, "generate"),
-        stages.generator_caller,
+        stages.generator.caller,
         retry_failed=stages.retry_failed,
         progress=progress,
     )

@@ -107,7 +107,7 @@ def print_plan(
     budget_usd: float | None,
 ) -> None:
     """The plan as a table; an unknown price reads "not priced", never 0."""
-    table = Table(title="Plan: nothing is called, nothing is written", title_justify="left", show_header=False)
+    table = Table(title="Plan (no model is called)", title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
     table.add_column()

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 from rich.console import Console
 
 from curation.answers import Caller
-from curation.budget import FREE, Budget, Price, load_prices
+from curation.budget import Budget, load_prices, price_for_budget
 from curation.card import write_card
 from curation.config import dump_config
 from curation.decoding import DecoderPool
-from curation.engines.base import Engine
 from curation.engines.build import build_engine
-from curation.engines.config import AnthropicConfig, DispatchConfig, EngineConfig
+from curation.engines.config import AnthropicConfig, OpenAIConfig
 from curation.engines.dispatch import Limiter
-from curation.engines.scripted import ScriptedConfig, ScriptedJudgeConfig
-from curation.errors import ConfigError, RunDirectoryError
+from curation.errors import RunDirectoryError
 from curation.generate import Generator, MediaEncoder
 from curation.ingest import SOURCE_REJECTS, Ingested, ingest, referenced_paths
 from curation.journal import read_journal
@@ -46,20 +44,29 @@ async def run(config: RunConfig, *, console: Console, retry_failed: bool = False
     _refuse_foreign(directory)
     with directory.lock():
         write_text(directory.config, dump_config(config))
-        with show_progress(console, "questions") as advance:
-            ingested = ingest(
-                directory,
-                lambda: open_source(config.source),
-                source_fingerprint=source_fingerprint(config.source),
-                shard_size=config.shard_size,
-                progress=advance,
-            )
-        async with DecoderPool(config.video) as pool:
+        async with AsyncExitStack() as stack:
+            # Prompts, keys and prices first: what is wrong there should not come out after hours of hashing videos.
+            trace_prompt = load_trace_prompt(config.generate.prompt)
+            judge_prompt = load_judge_prompt(config.verify.prompt)
+            generator, judge = await _open_callers(directory, config, stack)
+            ingested = _ingest(directory, config, console)
+            count_tokens = load_token_counter(config.tokenizer)
+            pool = await stack.enter_async_context(DecoderPool(config.video))
             media = await _measure_media(directory, ingested, config, pool, console)
-            async with _open_stages(directory, config, media, pool, retry_failed) as stages:
-                await _run_shards(directory, ingested, config, stages, console)
-                provenance = _provenance(config, stages)
-        return _write_dataset(directory, ingested, provenance)
+            engine = config.generate.engine
+            encoder = MediaEncoder(pool, engine.image_mime if isinstance(engine, OpenAIConfig) else "image/jpeg")
+            stack.push_async_callback(encoder.close)
+            stages = Stages(
+                Generator(config.generate, config.video, trace_prompt, config.source.media_root, encoder, generator),
+                config.filter,
+                Verifier(config.verify, judge_prompt, judge),
+                media,
+                count_tokens,
+                config.tokenizer,
+                retry_failed,
+            )
+            await _run_shards(directory, ingested, config, stages, console)
+        return _write_dataset(directory, ingested, _provenance(config, stages))
 
 
 def _refuse_foreign(directory: RunDirectory) -> None:
@@ -68,6 +75,17 @@ def _refuse_foreign(directory: RunDirectory) -> None:
         if {entry.name for entry in directory.root.iterdir()} == {".lock"}:
             return
         raise RunDirectoryError(f"{directory.root} holds something else than a run. Give an empty run_dir.")
+
+
+def _ingest(directory: RunDirectory, config: RunConfig, console: Console) -> Ingested:
+    with show_progress(console, "questions") as advance:
+        return ingest(
+            directory,
+            lambda: open_source(config.source),
+            source_fingerprint=source_fingerprint(config.source),
+            shard_size=config.shard_size,
+            progress=advance,
+        )
 
 
 async def _measure_media(
@@ -87,70 +105,20 @@ async def _measure_media(
         )
 
 
-@asynccontextmanager
-async def _open_stages(
-    directory: RunDirectory,
-    config: RunConfig,
-    media: Mapping[str, MediaRecord],
-    pool: DecoderPool,
-    retry_failed: bool,
-) -> AsyncIterator[Stages]:
-    """Build both engines and what surrounds them; close them however the run ends."""
+async def _open_callers(directory: RunDirectory, config: RunConfig, stack: AsyncExitStack) -> tuple[Caller, Caller]:
+    """The generator's and the judge's engine, closed with the stack, on one budget. Raises ConfigError."""
     prices = load_prices(config.prices).models
     budget = Budget(config.budget_usd, spent_usd(directory))
-    generator_price = price_of(config.generate.engine, prices, config.budget_usd)
-    judge_price = price_of(config.verify.engine, prices, config.budget_usd)
-    trace_prompt = load_trace_prompt(config.generate.prompt)
-    judge_prompt = load_judge_prompt(config.verify.prompt)
-    count_tokens = load_token_counter(config.tokenizer)
-    generator_engine = build_engine(config.generate.engine)
-    try:
-        judge_engine = build_engine(config.verify.engine)
-        try:
-            mime = getattr(config.generate.engine, "image_mime", "image/jpeg")
-            encoder = MediaEncoder(pool, mime)
-            judge_caller = _caller(judge_engine, config.verify.engine, config.verify.dispatch, budget, judge_price)
-            yield Stages(
-                generator=Generator(
-                    config.generate,
-                    config.video,
-                    trace_prompt,
-                    generator_engine,
-                    config.source.media_root,
-                    encoder,
-                ),
-                generator_caller=_caller(
-                    generator_engine, config.generate.engine, config.generate.dispatch, budget, generator_price
-                ),
-                filter=config.filter,
-                verifier=Verifier(config.verify, judge_prompt, judge_caller),
-                media=media,
-                count_tokens=count_tokens,
-                tokenizer=config.tokenizer,
-                retry_failed=retry_failed,
-            )
-        finally:
-            await judge_engine.close()
-    finally:
-        await generator_engine.close()
-
-
-def _caller(engine: Engine, config: EngineConfig, dispatch: DispatchConfig, budget: Budget, price: Price) -> Caller:
-    batches = config.batches if isinstance(config, AnthropicConfig) else None
-    return Caller(engine, Limiter(dispatch.max_in_flight), dispatch, budget, price, batches)
-
-
-def price_of(engine: EngineConfig, prices: Mapping[str, Price], budget_usd: float | None) -> Price:
-    """Raises ConfigError when a budget is set and this model's price is not known: null is not zero."""
-    if isinstance(engine, ScriptedConfig | ScriptedJudgeConfig):
-        return FREE
-    price = prices.get(engine.model)
-    if price is None and budget_usd is not None:
-        raise ConfigError(
-            f"budget_usd is set, but the price of {engine.model!r} is not known. Add it: prices: "
-            f"{{{engine.model}: {{input: 0, output: 0}}}} (US dollars per million tokens; 0 for your own server)."
-        )
-    return price or FREE
+    callers = []
+    for section in (config.generate, config.verify):
+        price = price_for_budget(section.engine, prices, config.budget_usd)
+        engine = build_engine(section.engine)
+        stack.push_async_callback(engine.close)
+        batches = section.engine.batches if isinstance(section.engine, AnthropicConfig) else None
+        limiter = Limiter(section.dispatch.max_in_flight)
+        callers.append(Caller(engine, limiter, section.dispatch, budget, price, batches))
+    generator, judge = callers
+    return generator, judge
 
 
 def spent_usd(directory: RunDirectory) -> float:
@@ -203,7 +171,7 @@ def _write_dataset(directory: RunDirectory, ingested: Ingested, provenance: Mapp
 def _provenance(config: RunConfig, stages: Stages) -> dict[str, Any]:
     return {
         "source": config.source.kind,
-        "generator": stages.generator.engine.model,
+        "generator": stages.generator.caller.engine.model,
         "prompt_sha256": stages.generator.prompt.sha256,
         "judge": stages.verifier.caller.engine.model,
         "judge_prompt_sha256": stages.verifier.prompt.sha256,

@@ -239,7 +239,7 @@ def test_one_bad_server_or_key_stops_with_one_line(tmp_path, capfd, monkeypatch)
 
 def test_second_run_on_one_directory_is_refused_while_the_first_one_works(tmp_path):
     write_world(tmp_path, twenty_records())
-    generator, judge = servers(latency_s=1.0)
+    generator, judge = servers(latency_s=0.3)
     with generator, judge:
         config = write_config(tmp_path, generator, judge)
         first = subprocess.Popen(command("run", config), stderr=subprocess.PIPE)

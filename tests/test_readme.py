@@ -11,19 +11,19 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def tested_blocks(language: str) -> list[str]:
+def blocks_marked_tested(language: str) -> list[str]:
     return re.findall(rf"<!-- tested -->\n```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
 def test_tested_blocks_of_the_readme_run_in_order_in_an_empty_folder(tmp_path):
     environment = os.environ | {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
-    commands = [line[2:] for block in tested_blocks("console") for line in block.splitlines() if line.startswith("$ ")]
+    commands = [line[2:] for block in blocks_marked_tested("console") for line in block.splitlines() if line.startswith("$ ")]
     assert commands
     for command in commands:
         words = shlex.split(command, comments=True)
         assert words[0] == "python"
         subprocess.run([sys.executable, *words[1:]], check=True, cwd=tmp_path, env=environment, capture_output=True)
-    programs = tested_blocks("python")
+    programs = blocks_marked_tested("python")
     assert programs
     for program in programs:
         subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, env=environment, capture_output=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from curation.engines.base import Engine
-from curation.engines.config import AnthropicConfig, OpenAIConfig
+from curation.engines.config import EngineConfig, OpenAIConfig
 from curation.engines.scripted import ScriptedConfig, ScriptedEngine, ScriptedJudge, ScriptedJudgeConfig
 from curation.errors import ConfigError
 
 _INSTALL: Final = "pip install 'videop2r-hub[curate]'"
 
 
-def build_engine(config: OpenAIConfig | AnthropicConfig | ScriptedConfig | ScriptedJudgeConfig) -> Engine:
+def build_engine(config: EngineConfig) -> Engine:
     """Raises ConfigError when the engine's SDK is not installed, or its key is not in the environment."""
     match config:
         case ScriptedConfig():

@@ -94,7 +94,12 @@ EngineConfig = Annotated[
 ]
 
 
-def identity(config: OpenAIConfig | AnthropicConfig | ScriptedConfig | ScriptedJudgeConfig) -> dict[str, Any]:
+def model_name(config: EngineConfig) -> str:
+    """The model that the config asks for, or the kind of a scripted engine."""
+    return config.model if isinstance(config, OpenAIConfig | AnthropicConfig) else config.kind
+
+
+def identity(config: EngineConfig) -> dict[str, Any]:
     """What a completion depends on: another address, key, time-out or price channel gives the same answers."""
     return config.model_dump(mode="json", exclude={"base_url", "api_key_env", "timeout_s", "batches"})
 
