@@ -116,7 +116,9 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _say_next(out: Console, run_dir: Path) -> None:
     out.print(f"\ndataset  {run_dir / 'dataset'}", highlight=False, soft_wrap=True)
-    out.print(f"next     python -m curation stats {run_dir}", highlight=False, soft_wrap=True)
+    python = Path(sys.executable)
+    shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else "python"
+    out.print(f"next     {shown} -m curation stats {run_dir}", highlight=False, soft_wrap=True)
 
 
 def _parser() -> argparse.ArgumentParser:

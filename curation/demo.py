@@ -7,6 +7,7 @@ The pipeline is not told which.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -22,12 +24,13 @@ from curation.config import load_config
 from curation.engines.scripted import ScriptedConfig, injected_fault
 from curation.run import run
 from curation.run_config import RunConfig
+from curation.sources import ShapesConfig
 from curation.tables import print_funnel
 
 
 @dataclass(frozen=True, slots=True)
 class FaultCount:
-    """What became of the traces with one injected fault; fault None = the good traces, where caught means lost."""
+    """What became of the rows with one injected fault; fault None = the good ones, where caught means lost."""
 
     fault: str | None
     num_injected: int
@@ -45,7 +48,7 @@ def demo(run_dir: Path, *, num_questions: int, seed: int, console: Console, out:
     config = demo_config(run_dir, num_questions=num_questions, seed=seed)
     report = asyncio.run(run(config, console=console))
     print_funnel(report, out)
-    counts = count_faults(run_dir / "dataset", config)
+    counts = count_faults(run_dir, config)
     _print_faults(counts, out)
     return counts
 
@@ -69,14 +72,21 @@ def demo_config(run_dir: Path, *, num_questions: int, seed: int) -> RunConfig:
         )
 
 
-def count_faults(dataset: Path, config: RunConfig) -> list[FaultCount]:
-    """Compare every row that has a completion with the fault that was injected into it."""
-    engine = config.generate.engine
+def count_faults(run_dir: Path, config: RunConfig) -> list[FaultCount]:
+    """Compare every row with the fault that was injected: into its media file, or else into its completion."""
+    engine, source = config.generate.engine, config.source
     assert isinstance(engine, ScriptedConfig)
+    assert isinstance(source, ShapesConfig)
+    broken_media = json.loads((source.root / "faults.json").read_text(encoding="utf-8"))
     injected: Counter[str | None] = Counter()
     reasons: dict[str | None, Counter[str]] = {}
-    for row in _judged_rows(dataset):
-        fault = injected_fault(engine.seed, row["id"], row["attempt"], engine.fault_rates)
+    for row in _rows(run_dir / "dataset"):
+        fault: str | None
+        if row["path"] in broken_media:
+            fault = f"media file: {broken_media[row['path']]}"
+        else:
+            written = injected_fault(engine.seed, row["id"], row["attempt"], engine.fault_rates)
+            fault = None if written is None else written.value
         injected[fault] += 1
         if row["rejected_by"] is not None:
             reasons.setdefault(fault, Counter())[row["rejected_by"]] += 1
@@ -88,20 +98,24 @@ def count_faults(dataset: Path, config: RunConfig) -> list[FaultCount]:
     ]
 
 
-def _judged_rows(dataset: Path) -> Iterator[dict[str, Any]]:
-    """Rows that have a completion; source and media rejects have none."""
+def _rows(dataset: Path) -> Iterator[dict[str, Any]]:
+    columns = ["id", "path", "attempt"]
     for path in sorted(dataset.glob("data/*.parquet")):
-        for row in pq.read_table(path, columns=["id", "attempt"]).to_pylist():
+        for row in pq.read_table(path, columns=columns).to_pylist():
             yield row | {"rejected_by": None}
     for path in sorted(dataset.glob("rejected/*.parquet")):
-        for row in pq.read_table(path, columns=["id", "attempt", "rejected_by"]).to_pylist():
-            if row["attempt"] is not None:
-                yield row
+        yield from pq.read_table(path, columns=[*columns, "rejected_by"]).to_pylist()
 
 
 def _print_faults(counts: list[FaultCount], out: Console) -> None:
-    table = Table(title="Injected faults (known to the demo, not to the pipeline)", title_justify="left")
-    table.add_column("trace")
+    table = Table(
+        title="Injected faults (known to the demo, not to the pipeline)",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("rows with", no_wrap=True)
     for column in ("written", "caught", "missed"):
         table.add_column(column, justify="right")
     table.add_column("caught by")
@@ -109,9 +123,8 @@ def _print_faults(counts: list[FaultCount], out: Console) -> None:
         reasons = ", ".join(f"{reason} {number}" for reason, number in count.reasons)
         num_left = count.num_injected - count.num_caught
         if count.fault is None:
-            table.add_row(
-                "good", f"{count.num_injected}", "-", "-", f"kept {num_left}, lost {count.num_caught} {reasons}"
-            )
+            lost = f"lost {count.num_caught}: {reasons}" if count.num_caught else "lost 0"
+            table.add_row("no fault", f"{count.num_injected}", "-", "-", f"kept {num_left}, {lost}")
         else:
             name = count.fault.replace("_", " ")
             table.add_row(name, f"{count.num_injected}", f"{count.num_caught}", f"{num_left}", reasons)

@@ -17,7 +17,9 @@ def blocks_marked_tested(language: str) -> list[str]:
 
 def test_tested_blocks_of_the_readme_run_in_order_in_an_empty_folder(tmp_path):
     environment = os.environ | {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
-    commands = [line[2:] for block in blocks_marked_tested("console") for line in block.splitlines() if line.startswith("$ ")]
+    commands = [
+        line[2:] for block in blocks_marked_tested("console") for line in block.splitlines() if line.startswith("$ ")
+    ]
     assert commands
     for command in commands:
         words = shlex.split(command, comments=True)

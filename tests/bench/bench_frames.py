@@ -1,6 +1,6 @@
 """CPU of our frame sampler against plain decord (num_threads=1) with the same resizer, interleaved in one run.
 
-    python tests/bench/bench_frames.py            makes its clips once (3 minutes), then takes 2 minutes
+    python tests/bench/bench_frames.py            makes its clips once (2 minutes), then takes 1 minute
     python tests/bench/bench_frames.py --quick    the 360p clips only
     python tests/bench/bench_frames.py my.mp4     that clip as well, against the limit of 360p
 
