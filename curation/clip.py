@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import av
 from av.container import InputContainer
@@ -159,7 +159,9 @@ def _scan(container: InputContainer, stream: VideoStream, path: Path) -> tuple[P
 
 def _packets(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet[VideoStream]]:
     """The packets that carry bytes, in file order; PyAV's closing empty packet is left out."""
-    return (packet for packet in container.demux(stream) if packet.size)
+    demuxing: Any = container.demux(stream)  # a generator, though typed as an iterator
+    with closing(demuxing) as packets:  # one that is merely dropped stays until the next garbage collection
+        yield from (packet for packet in packets if packet.size)
 
 
 def _is_invisible(stream: VideoStream, packet: av.Packet[VideoStream]) -> bool:
