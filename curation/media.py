@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -19,6 +18,7 @@ from typing import Any, Final, Self
 
 from curation.decoding import DecoderPool
 from curation.errors import ConfigError, MediaError, RunDirectoryError
+from curation.journal import Journal, read_journal
 from curation.video import VideoConfig
 
 # What decides whether a file can be used; num_frames, because exactly the sampled frames are decoded.
@@ -110,17 +110,15 @@ async def build_manifest(
     records: dict[str, MediaRecord] = {}
     distinct = list(dict.fromkeys(paths))
     waiting = iter(distinct)
-    manifest_path.parent.mkdir(parents=True, exist_ok=True)
 
-    with manifest_path.open("a", encoding="ascii") as file:
+    with Journal(manifest_path) as journal:
 
         async def measure_in_turn() -> None:
             for path in waiting:
                 record = _reusable(earlier.get(path), root, settings)
                 if record is None:
                     record = await measure(path, root, pool, settings)
-                    file.write(json.dumps(record.as_row()) + "\n")
-                    file.flush()
+                    journal.append(record.as_row())
                 records[path] = record
                 progress(len(records))
 
@@ -151,28 +149,16 @@ async def measure(path: str, root: Path, pool: DecoderPool, settings: str) -> Me
 
 
 def load_manifest(manifest_path: Path) -> dict[str, MediaRecord]:
-    """The records of an earlier run, {} when there is none. A last line that a kill tore off is cut from the file.
-
-    Raises RunDirectoryError for a line that is not ours.
-    """
-    if not manifest_path.exists():
-        return {}
+    """The records of an earlier run, {} when there is none. Raises RunDirectoryError for a line that is not ours."""
     records: dict[str, MediaRecord] = {}
-    num_good_bytes = 0
-    with manifest_path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                break
-            try:
-                record = MediaRecord.from_row(json.loads(line))
-            except (ValueError, TypeError, KeyError) as error:
-                raise RunDirectoryError(
-                    f"{manifest_path} line {number} is damaged. Delete the file to measure the media again."
-                ) from error
-            records[record.path] = record
-            num_good_bytes += len(line)
-    if num_good_bytes < manifest_path.stat().st_size:
-        os.truncate(manifest_path, num_good_bytes)
+    for number, row in enumerate(read_journal(manifest_path), start=1):
+        try:
+            record = MediaRecord.from_row(row)
+        except (TypeError, KeyError) as error:
+            raise RunDirectoryError(
+                f"{manifest_path} line {number} is damaged. Delete the file to measure the media again."
+            ) from error
+        records[record.path] = record
     return records
 
 
