@@ -21,6 +21,12 @@ lint: .venv/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+bench: .venv/.ready
+	$(BIN)/python tests/bench/bench_scoring.py
+	$(BIN)/python tests/bench/bench_engine.py
+	$(BIN)/python tests/bench/bench_frames.py
+	$(BIN)/python tests/bench/bench_pipeline.py
+
 vllm-check: .venv/.ready
 	$(BIN)/python tests/bench/vllm_check.py
 

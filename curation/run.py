@@ -160,7 +160,7 @@ def _write_dataset(directory: RunDirectory, ingested: Ingested, provenance: Mapp
         if name == "rejected":
             parts.insert(0, directory.questions / SOURCE_REJECTS)
         write_split(fresh / CONFIG_FILES[name], parts, schema, num_files=num_files)
-    report = measure(fresh)
+    report = measure(fresh, num_read=ingested.num_questions + ingested.num_rejects)
     write_plots(report, fresh / "plots")
     write_card(fresh, report, provenance)
     write_text(directory.report, report.model_dump_json(indent=2))

@@ -35,7 +35,7 @@ class VerifyConfig(Config):
     tries: PositiveInt = 2
     temperature: NonNegativeFloat = 0.0
     retry_temperature: NonNegativeFloat = 0.7
-    max_tokens: PositiveInt = 1024
+    max_tokens: PositiveInt = 2048
     structured: bool = True
     dispatch: DispatchConfig = DispatchConfig()
 
