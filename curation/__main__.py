@@ -35,6 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(args.command(args))
     except UserError as error:
         return _fail(str(error))
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "curation":
+            raise
+        return _fail(f"the package {error.name!r} is not installed. Run pip install -e '.[curate]' in the repository.")
     except KeyboardInterrupt:
         return _fail("interrupted; run the same command again to go on", status=130)
     except OSError as error:
@@ -50,13 +54,16 @@ def _run(args: argparse.Namespace) -> int:
     config = load_config(RunConfig, args.config, args.overrides)
     if args.dry_run:
         return _dry_run(config)
-    from curation.run import run
+    from curation.run import run, spent_usd
+    from curation.rundir import RunDirectory
     from curation.tables import print_funnel
 
     console = Console(stderr=True)
     report = asyncio.run(run(config, console=console, retry_failed=args.retry_failed))
     out = Console()
     print_funnel(report, out)
+    if cost_usd := spent_usd(RunDirectory(config.run_dir)):
+        out.print(f"\nspent    {cost_usd:,.4f} USD in this run directory so far", highlight=False)
     _say_next(out, config.run_dir)
     return 0
 

@@ -253,7 +253,6 @@ def import_decord() -> Any:
         import decord
     except ImportError as error:
         raise ConfigError(
-            "video.reader is decord, which is not installed. Run: pip install 'videop2r-hub[decord]', "
-            "or set video.reader=pyav."
+            "video.reader is decord, which is not installed. Run: pip install -e '.[decord]', or set video.reader=pyav."
         ) from error
     return decord

@@ -9,7 +9,7 @@ from curation.engines.config import EngineConfig, OpenAIConfig
 from curation.engines.scripted import ScriptedConfig, ScriptedEngine, ScriptedJudge, ScriptedJudgeConfig
 from curation.errors import ConfigError
 
-_INSTALL: Final = "pip install 'videop2r-hub[curate]'"
+_INSTALL: Final = "pip install -e '.[curate]'"
 
 
 def build_engine(config: EngineConfig) -> Engine:

@@ -1,0 +1,68 @@
+"""How a command ends: one line and status 2 where the user can act, 130 on an interrupt, never a traceback."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from curation.__main__ import main
+from tests.loopback import LoopbackServer
+from tests.questions import Models, command, twenty_records, write_config, write_world
+
+
+def test_missing_extra_is_one_line_with_what_to_install():
+    script = "import sys; sys.modules['matplotlib'] = None; from curation.__main__ import main; sys.exit(main())"
+    words = [sys.executable, "-c", script, "run", "curation/configs/demo.yaml"]
+    ran = subprocess.run(words, capture_output=True, text=True)
+    assert ran.returncode == 2
+    assert ran.stderr.splitlines() == [
+        "error: the package 'matplotlib' is not installed. Run pip install -e '.[curate]' in the repository."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "none.yaml"], "none.yaml"),
+        (["run", "curation/configs/demo.yaml", "shard_size=0"], "shard_size"),
+        (["run", "curation/configs/demo.yaml", "video.min_pixels=999999999"], "min_pixels"),
+        (["run", "curation/configs/demo.yaml", "generate.prompt=none.txt", "run_dir={tmp}/run"], "none.txt"),
+        (["run", "curation/configs/videop2r_cot.yaml", "--dry-run"], "Video-R1-260k.json"),
+        (["stats", "{tmp}"], "{tmp}"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line_that_names_it(tmp_path, capfd, words, message):
+    assert main([word.format(tmp=tmp_path) for word in words]) == 2
+    error = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(error) == 1
+    assert message.format(tmp=tmp_path) in error[0]
+
+
+def test_run_directory_that_holds_something_else_is_refused_and_left_alone(tmp_path, capfd):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    assert main(["run", "curation/configs/demo.yaml", f"run_dir={tmp_path}"]) == 2
+    assert "something else" in capfd.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_interrupted_run_says_so_without_a_traceback_and_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setenv("JUDGE_KEY", "k")
+    write_world(tmp_path, twenty_records())
+    models = Models()
+    generator, judge = LoopbackServer(reply=models.write_trace, latency_s=0.5), LoopbackServer(reply=models.judge)
+    with generator, judge:
+        config = write_config(tmp_path, generator, judge)
+        process = subprocess.Popen(command("run", config), stderr=subprocess.PIPE, text=True)
+        while not generator.answered:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=30)
+        assert process.returncode == 130
+        assert "Traceback" not in error
+        assert error.splitlines()[-1] == "error: interrupted; run the same command again to go on"
+        answered = generator.answered.total()
+        assert main(["run", str(config)]) == 0
+        assert generator.answered.total() <= 14 + 4
+        assert answered < 14
