@@ -164,7 +164,7 @@ def test_decord_that_is_not_installed_is_a_config_error_with_the_install_line(
 ) -> None:
     monkeypatch.setitem(sys.modules, "decord", None)
     path = clips.write_video(tmp_path / "clip.mp4", num_frames=2)
-    with pytest.raises(ConfigError, match=r"pip install 'videop2r-hub\[decord\]'"):
+    with pytest.raises(ConfigError, match=r"pip install -e '.\[decord\]'"):
         read_frames(path, VideoConfig(reader="decord"))
 
 
