@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -28,6 +30,8 @@ from curation.shards import read_fingerprint, write_rows
 from curation.tokens import CountTokens
 from curation.trace import Trace
 from curation.verify import Verification, Verifier
+
+_RULES: Final = ("trace", "tasks", "filters", "leaks", "repetition", "judge", "verify", "pipeline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,7 @@ def shard_file(directory: RunDirectory, shard: int, config: str) -> Path:
 def _fingerprint(questions: Sequence[Question], stages: Stages) -> str:
     return content_key(
         SCHEMA_VERSION,
+        _rules_sha256(),
         [(question.id, question.license, question.data_source, question.problem_id) for question in questions],
         [(question.solution, question.problem_type, question.data_type) for question in questions],
         [(media.sha256, media.reason, media.kind) for media in (stages.media[q.path] for q in questions)],
@@ -145,6 +150,16 @@ def _fingerprint(questions: Sequence[Question], stages: Stages) -> str:
         stages.verifier.prompt.sha256,
         stages.tokenizer,
     )
+
+
+@cache
+def _rules_sha256() -> str:
+    """A hash of the code that turns answers into rows, so that a mended rule reaches the rows of an old run too."""
+    package = files("curation")
+    texts = [package.joinpath(f"{name}.py").read_text(encoding="utf-8") for name in _RULES]
+    scoring = sorted(package.joinpath("scoring").iterdir(), key=lambda path: path.name)
+    texts += [path.read_text(encoding="utf-8") for path in scoring if path.name.endswith(".py")]
+    return content_key(texts)
 
 
 def _media_attempt(question: Question, media: MediaRecord) -> Attempt:

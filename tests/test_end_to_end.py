@@ -131,6 +131,20 @@ def test_finished_run_costs_no_call_and_a_change_redoes_exactly_what_depends_on_
         assert calls("generate.engine.timeout_s=9", "verify.dispatch.max_tries=2") == (0, 0)
 
 
+def test_mended_rule_reaches_the_rows_of_a_finished_run_without_a_call(tmp_path, monkeypatch):
+    write_world(tmp_path, twenty_records())
+    generator, judge = servers()
+    with generator, judge:
+        config = str(write_config(tmp_path, generator, judge))
+        assert main(["run", config]) == 0
+        asked = generator.asked.total(), judge.asked.total()
+        monkeypatch.setattr("curation.pipeline._rules_sha256", lambda: "other code")
+        monkeypatch.setattr("curation.filters.score_answer", lambda *args, **options: 0.0)
+        assert main(["run", config]) == 0
+        assert (generator.asked.total(), judge.asked.total()) == asked
+    assert outcome(tmp_path / "run" / "dataset")["filter:score"] == 13
+
+
 def test_faulty_servers_change_nothing_but_the_time(tmp_path):
     write_world(tmp_path, twenty_records())
     what = [429, 500, 529, "reset", "torn", "not_json", "null", "close", "cut"]
