@@ -68,6 +68,9 @@ def ingest(
     ingested = Ingested(
         fingerprint=fingerprint, num_shards=num_shards, num_questions=num_questions, num_rejects=len(rejects)
     )
+    _refuse_outstanding_batches(directory)
+    # From here to the end no index stands: whichever source a run after a kill is given, it sorts the journals again.
+    (directory.questions / _INDEX).unlink(missing_ok=True)
     _move_journals(directory, fresh, num_shards)
     write_text(fresh / _INDEX, ingested.model_dump_json())
     replace_folder(fresh, directory.questions)
@@ -116,17 +119,21 @@ def _rejected_row(reject: SourceReject) -> dict[str, Any]:
     }
 
 
-def _move_journals(directory: RunDirectory, fresh: Path, num_shards: int) -> None:
-    """Sort every journal line into the shard that now holds its question; those of vanished questions stay too."""
-    restore_folder(directory.journals)
-    if not directory.journals.exists():
-        return
-    for path in directory.journals.glob("*.batches.jsonl"):
+def _refuse_outstanding_batches(directory: RunDirectory) -> None:
+    """Their state belongs to a shard as it was cut when they were sent."""
+    for path in sorted(directory.journals.glob("*.batches.jsonl")):
         if batch_ids := outstanding_batches(path):
             raise RunDirectoryError(
                 f"the source changed while judge batches are out ({', '.join(batch_ids)}). Run once more with the old "
                 "source to collect them, or give another run_dir."
             )
+
+
+def _move_journals(directory: RunDirectory, fresh: Path, num_shards: int) -> None:
+    """Sort every journal line into the shard that now holds its question; those of vanished questions stay too."""
+    restore_folder(directory.journals)
+    if not directory.journals.exists():
+        return
     shard_of = {
         question_id: shard
         for shard in range(num_shards)

@@ -151,6 +151,18 @@ def test_a_row_of_refused_questions_later_on_is_just_quarantined():
     assert sum(outcome.failure == "poison" for outcome in outcomes) == 40
 
 
+def test_refused_questions_do_not_push_a_later_failure_over_the_limit():
+    def script(prompt, nth):
+        place = int(prompt.split()[1])
+        return (
+            "yes" if place < 10 else RetryableError("HTTP 500", status=500) if place == 59 else PoisonError("too long")
+        )
+
+    outcomes = run(Engine(script), map(job, range(60)), max_tries=1, stop_after_failures=5, max_in_flight=1)
+    assert [outcome.failure for outcome in outcomes].count("exhausted") == 1
+    assert len(outcomes) == 60
+
+
 def test_a_question_that_always_fails_is_given_up_and_the_others_are_answered():
     engine = Engine(lambda prompt, nth: RetryableError("HTTP 500", status=500) if prompt == "question 3" else "yes")
     outcomes = {outcome.key: outcome for outcome in run(engine, map(job, range(200)), max_tries=3)}

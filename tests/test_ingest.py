@@ -9,7 +9,7 @@ from curation.ingest import SOURCE_REJECTS, ingest, read_ingested, read_question
 from curation.journal import Journal
 from curation.rundir import RunDirectory
 from curation.schema import Question, SourceReject, question_id
-from curation.shards import read_rows
+from curation.shards import read_rows, replace_folder
 
 
 def question(number: int) -> Question:
@@ -86,6 +86,23 @@ def test_kill_between_the_renames_of_the_journals_loses_no_answer(tmp_path):
     directory.journals.rename(directory.root / "journal.old")
     changed = ingest_numbers(directory, list(range(12)), name="v2", shard_size=5)
     assert all(found_answers(directory, changed.num_shards).values())
+
+
+def test_kill_after_the_journals_moved_is_mended_also_when_the_old_source_comes_back(tmp_path, monkeypatch):
+    directory = RunDirectory(tmp_path / "run")
+    answer_all_questions(directory, ingest_numbers(directory, list(range(12))).num_shards)
+
+    def killed(fresh: Path, target: Path) -> None:
+        if target == directory.questions:
+            raise KeyboardInterrupt
+        replace_folder(fresh, target)
+
+    monkeypatch.setattr("curation.ingest.replace_folder", killed)
+    with pytest.raises(KeyboardInterrupt):
+        ingest_numbers(directory, list(range(6, 12)), name="v2", shard_size=5)
+    monkeypatch.undo()
+    back = ingest_numbers(directory, list(range(12)))
+    assert found_answers(directory, back.num_shards) == {question(n).id: {question(n).problem} for n in range(12)}
 
 
 def test_changed_source_is_refused_while_judge_batches_are_out(tmp_path):

@@ -129,8 +129,6 @@ class _Run:
         num_failures = self.limiter.num_failures
         if outcome.completion is not None or num_failures < self.config.stop_after_failures:
             return None
-        if outcome.failure == POISON and self.limiter.has_answered:
-            return None
         return FatalEngineError(
             f"{num_failures} questions in a row failed, the last with: {outcome.detail}. "
             "Mend the server or the config and run the same command again with --retry-failed."
@@ -154,7 +152,7 @@ class _Run:
                     is_admitted = True
                 completion = await self._send(request, slot)
             except PoisonError as error:
-                self.limiter.num_failures += 1
+                self.limiter.num_failures += not self.limiter.has_answered
                 return Outcome(job.key, request, None, POISON, str(error), tries + 1)
             except RetryableError as error:
                 if error.unreachable:
