@@ -26,6 +26,14 @@ class BudgetExceeded(UserError, RuntimeError):
     """The next call could pass `budget_usd`; nothing was sent."""
 
 
+class HubError(UserError, RuntimeError):
+    """The hub did not do what it was asked. `reason` is one of hub.REASONS, for callers that can act on it."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class MediaError(ValueError):
     """One media file cannot be used. `reason` is the short name that is recorded for its questions.
 

@@ -15,6 +15,7 @@ HEAVY = {
     "openai": {"curation/engines/openai.py"},
     "matplotlib": {"curation/plots.py"},
     "datasets": {"curation/sources/videor1.py", "curation/sources/hub.py"},
+    "huggingface_hub": {"curation/hub.py", "curation/sources/videor1.py"},
     "decord": {"curation/video.py", "curation/frames_decord.py"},
     "torch": set(),
     "vllm": set(),

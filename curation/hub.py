@@ -1,0 +1,237 @@
+"""The Hugging Face Hub behind one door: what this project asks of it, and each failure as one line.
+
+Everything here names a dataset repository as "org/name" and works on commits, so that nothing changes between two
+calls. The endpoint and the token are the client's own: HF_ENDPOINT, HF_TOKEN or `hf auth login`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx2
+import huggingface_hub as hf
+from huggingface_hub import constants
+from huggingface_hub import errors as hf_errors
+from huggingface_hub.utils._http import default_client_factory
+
+from curation.errors import HubError
+
+REASONS: Final = (
+    "no_token",
+    "wrong_token",
+    "no_right",
+    "gated",
+    "no_repo",
+    "no_revision",
+    "no_file",
+    "bad_name",
+    "taken",
+    "stale_parent",
+    "refused",
+    "rate_limit",
+    "failing",
+    "unreachable",
+)
+REPO_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+# The client waits for ever by default. A hub that says nothing for two minutes is lost, also in an upload.
+_TIMEOUT: Final = httpx2.Timeout(120.0, connect=15.0)
+
+
+def _client() -> httpx2.Client:
+    client = default_client_factory()
+    client.timeout = _TIMEOUT
+    return client
+
+
+hf.set_client_factory(_client)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file of a revision. `sha256` is null for small files, which git keeps itself."""
+
+    path: str
+    size_bytes: int
+    git_sha1: str
+    sha256: str | None
+
+    def is_same(self, local: Path) -> bool:
+        """Whether the local file has the same content."""
+        if local.stat().st_size != self.size_bytes:
+            return False
+        if self.sha256 is not None:
+            return file_sha256(local) == self.sha256
+        content = local.read_bytes()
+        return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == self.git_sha1
+
+
+class HubRepo:
+    """One dataset repository. Every method raises HubError."""
+
+    def __init__(self, name: str) -> None:
+        if not REPO_NAME.fullmatch(name):
+            raise HubError(f"{name!r} is no repository name. It reads org/name.", reason="bad_name")
+        self.name = name
+        self._api = hf.HfApi()
+
+    def commit_of(self, revision: str = "main") -> str:
+        """The commit that a tag, branch or commit names now."""
+        with _explained(f"look up {self.name}@{revision}", self.name, revision):
+            sha = self._api.repo_info(self.name, repo_type="dataset", revision=revision, timeout=60).sha
+        if sha is None:
+            raise HubError(f"the hub names no commit for {self.name}@{revision}.", reason="failing")
+        return sha
+
+    def tags(self) -> dict[str, str]:
+        """Tag -> commit."""
+        with _explained(f"list the tags of {self.name}", self.name):
+            refs = self._api.list_repo_refs(self.name, repo_type="dataset")
+        return {tag.name: tag.target_commit for tag in refs.tags}
+
+    def files(self, revision: str) -> dict[str, RemoteFile]:
+        """Every file of a revision by its path."""
+        with _explained(f"list the files of {self.name}@{revision}", self.name, revision):
+            tree = list(self._api.list_repo_tree(self.name, repo_type="dataset", revision=revision, recursive=True))
+        return {
+            entry.path: RemoteFile(entry.path, entry.size, entry.blob_id, entry.lfs.sha256 if entry.lfs else None)
+            for entry in tree
+            if isinstance(entry, hf.RepoFile)
+        }
+
+    def history(self, revision: str) -> list[tuple[str, str]]:
+        """(commit, title) of a revision and its ancestors, the newest first."""
+        with _explained(f"list the commits of {self.name}@{revision}", self.name, revision):
+            commits = self._api.list_repo_commits(self.name, repo_type="dataset", revision=revision)
+        return [(commit.commit_id, commit.title) for commit in commits]
+
+    def download(self, path: str, commit: str) -> Path:
+        """One file at a commit, through the client's cache: resumed after a break, fetched once."""
+        with _explained(f"download {path} from {self.name}", self.name, commit):
+            return Path(hf.hf_hub_download(self.name, path, repo_type="dataset", revision=commit))
+
+    def create(self, *, private: bool) -> None:
+        """Create the repository. Raises HubError with reason "taken" when it exists."""
+        require_token(f"create {self.name}")
+        with _explained(f"create {self.name}", self.name):
+            self._api.create_repo(self.name, repo_type="dataset", private=private)
+
+    def push(self, additions: Mapping[str, Path], deletions: Sequence[str], *, parent: str, title: str) -> str:
+        """One commit on main on top of `parent`. Reason "stale_parent" when main is elsewhere by now."""
+        operations: list[hf.CommitOperationAdd | hf.CommitOperationDelete] = [
+            hf.CommitOperationAdd(path, local) for path, local in additions.items()
+        ]
+        operations += [hf.CommitOperationDelete(path, is_folder=False) for path in deletions]
+        with _explained(f"commit to {self.name}", self.name):
+            commit = self._api.create_commit(
+                self.name, operations, commit_message=title, repo_type="dataset", parent_commit=parent
+            )
+        return commit.oid
+
+    def tag(self, name: str, commit: str, message: str) -> None:
+        """Tag a commit. Reason "taken" when the tag exists, wherever it points."""
+        with _explained(f"tag {self.name} as {name}", self.name, commit):
+            self._api.create_tag(self.name, tag=name, revision=commit, tag_message=message, repo_type="dataset")
+
+
+def require_token(doing: str) -> None:
+    """Raises HubError when nobody is logged in."""
+    if hf.get_token() is None:
+        raise HubError(
+            f"cannot {doing}: there is no token. Set HF_TOKEN to one with write access, or run hf auth login.",
+            reason="no_token",
+        )
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def _explained(doing: str, repo: str, revision: str | None = None) -> Iterator[None]:
+    """Turn whatever the client raises about the hub into one line: what could not be done, why, and the remedy."""
+    try:
+        yield
+    except (hf_errors.HfHubHTTPError, httpx2.HTTPError, OSError, ValueError, RuntimeError) as error:
+        reason, why = explain(error, repo, revision)
+        raise HubError(f"cannot {doing}: {why}", reason=reason) from error
+
+
+def explain(error: BaseException, repo: str, revision: str | None = None) -> tuple[str, str]:
+    """(one of REASONS, a sentence with the remedy). An error that has nothing to do with the hub is raised again."""
+    cause = _telling(error)
+    match cause:
+        case hf_errors.GatedRepoError():
+            address = f"{constants.ENDPOINT}/datasets/{repo}"
+            return "gated", f"{repo} is gated. Accept its terms at {address} with the account of your token."
+        case hf_errors.RevisionNotFoundError():
+            return "no_revision", f"{repo} has no revision {revision!r}."
+        case hf_errors.RemoteEntryNotFoundError():
+            return "no_file", f"{repo} has no such file at {revision}."
+        case hf_errors.RepositoryNotFoundError():
+            if hf.get_token() is None:
+                return "no_repo", f"{repo} does not exist, or is private and you are not logged in (HF_TOKEN)."
+            return "no_repo", f"{repo} does not exist, or is private and your token may not see it."
+        case hf_errors.HfHubHTTPError() if (status := _status(cause)) is not None:
+            return _explain_status(status, cause)
+        case hf_errors.OfflineModeIsEnabled():
+            return "unreachable", "HF_HUB_OFFLINE is set. Unset it."
+        case hf_errors.HFValidationError():
+            return "bad_name", _first_line(cause)
+        case httpx2.HTTPError() | ConnectionError():
+            return "unreachable", f"the hub at {constants.ENDPOINT} cannot be reached ({_first_line(cause)})."
+        case hf_errors.LocalEntryNotFoundError() | hf_errors.FileMetadataError():
+            return "unreachable", f"the hub at {constants.ENDPOINT} gave no answer ({_first_line(cause)})."
+        case ValueError() if "Invalid metadata" in str(cause):
+            return "refused", f"the hub refuses the card: {_first_line(cause)}"
+        case RuntimeError():
+            return "failing", f"the hub's client gave up ({_first_line(cause)})."
+        case _:
+            raise error
+
+
+def _explain_status(status: int, error: hf_errors.HfHubHTTPError) -> tuple[str, str]:
+    said = _first_line(error)
+    match status:
+        case 401:
+            return "wrong_token", "the hub does not accept your token. Renew HF_TOKEN, or run hf auth login."
+        case 403:
+            return "no_right", f"your token has no right to do that ({said})."
+        case 409:
+            return "taken", "it exists already."
+        case 412:
+            return "stale_parent", "somebody else has pushed in the meantime."
+        case 429:
+            return "rate_limit", "the hub's rate limit is reached. Wait a while."
+        case _ if status >= 500:
+            return "failing", f"the hub is failing ({said})."
+        case _:
+            return "refused", f"the hub refuses it ({said})."
+
+
+def _telling(error: BaseException) -> BaseException:
+    """The first error of the chain that says what happened: the client wraps some in a general one."""
+    seen: BaseException | None = error
+    wrappers = (hf_errors.LocalEntryNotFoundError, RuntimeError)
+    while isinstance(seen, wrappers) and not isinstance(seen, hf_errors.HfHubHTTPError):
+        inner = seen.__cause__ or seen.__context__
+        if inner is None:
+            break
+        seen = inner
+    return seen if isinstance(seen, (hf_errors.HfHubHTTPError, httpx2.HTTPError, OSError)) else error
+
+
+def _status(error: hf_errors.HfHubHTTPError) -> int | None:
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")
