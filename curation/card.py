@@ -18,11 +18,11 @@ import yaml
 
 from curation.errors import ConfigError, RunDirectoryError
 from curation.facts import config_files, find_dataset, read_footer
+from curation.provenance import Provenance
 from curation.report import Report, percent, plain
 from curation.schema import CONFIG_FILES, CONFIGS, REJECTED, SCHEMA_VERSION
 
 TEMPLATE: Final = "dataset_card.md.j2"
-PROVENANCE: Final = frozenset(("source", "tokenizer", "config"))
 SHAPES: Final = "shapes"  # the source kind of the demo world
 DEFAULT_CONFIG: Final = "cot"
 MOST_ROWS: Final = 20
@@ -84,10 +84,9 @@ class Markdown(str):
     """Text that is Markdown already: printed as it is."""
 
 
-def write_card(dataset_dir: Path, report: Report, provenance: Mapping[str, Any]) -> Path:
+def write_card(dataset_dir: Path, report: Report, provenance: Provenance) -> Path:
     """Write README.md; plots that lie in `plots/` are shown. Returns its path.
 
-    provenance: source (the config's kind), tokenizer (null = tokens were not counted) and config (the resolved config).
     Raises ConfigError when a value is missing, RunDirectoryError when the Parquet files do not fit.
     """
     folder = find_dataset(dataset_dir)
@@ -98,16 +97,14 @@ def write_card(dataset_dir: Path, report: Report, provenance: Mapping[str, Any])
     return path
 
 
-def render_card(dataset_dir: Path, report: Report, provenance: Mapping[str, Any]) -> str:
+def render_card(dataset_dir: Path, report: Report, provenance: Provenance) -> str:
     """The card's text; it depends on the report, the provenance, the Parquet footers and the names of the plots."""
-    if missing := PROVENANCE - set(provenance):
-        raise ConfigError(f"the card needs {sorted(missing)} in its provenance; it was given {sorted(provenance)}.")
     infos = [_describe_config(dataset_dir, config) for config in CONFIGS]
     num_rows = {info["config_name"]: info["splits"][0]["num_examples"] for info in infos}
     funnel = report.funnel
     if (num_rows["cot"], num_rows["rejected"], num_rows["rl"]) != (funnel.num_kept, funnel.num_rejected, report.num_rl):
         raise RunDirectoryError(f"{dataset_dir} is not what the report was measured on. Measure it again.")
-    synthetic = provenance["source"] == SHAPES
+    synthetic = provenance.source == SHAPES
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
         finalize=_print,
@@ -122,13 +119,13 @@ def render_card(dataset_dir: Path, report: Report, provenance: Mapping[str, Any]
             front_matter=Markdown(yaml.safe_dump(_front_matter(report, infos, synthetic), sort_keys=False)),
             report=report,
             funnel=funnel,
-            provenance=_without_folders(provenance),
+            provenance=provenance,
             synthetic=synthetic,
             configs=[(config, Markdown(CONFIG_MEANING[config]), num_rows[config]) for config in CONFIGS],
             columns=[_column_cells(field) for field in REJECTED],
             multiple_choice=next(row.kept for row in report.survival if row.value == "multiple choice"),
             plots={picture.stem for picture in (dataset_dir / "plots").glob("*.png")},
-            quoted_config=_fence(_quotable(provenance["config"])),
+            quoted_config=_fence(yaml.safe_dump(provenance.config, sort_keys=False)),
             schema_version=SCHEMA_VERSION,
             most_rows=MOST_ROWS,
         )
@@ -228,27 +225,6 @@ def _type_name(dtype: pa.DataType) -> str:
 
 def _column_cells(field: pa.Field) -> tuple[Markdown, Markdown, Markdown]:
     return Markdown(f"`{field.name}`"), Markdown(_type_name(field.type)), Markdown(COLUMN_MEANING[field.name])
-
-
-def _quotable(config: Mapping[str, Any]) -> str:
-    """The config as YAML, without what only says where things lay on the machine that ran it."""
-    shown = {key: value for key, value in config.items() if key != "run_dir"}
-    return yaml.safe_dump(_without_folders(shown), sort_keys=False)
-
-
-def _without_folders(value: Any) -> Any:
-    """Absolute paths are cut to their last part: the rest is about a machine, not about the dataset."""
-    match value:
-        case Mapping():
-            return {key: _without_folders(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return [_without_folders(inner) for inner in value]
-        case str() | Path() if str(value).startswith(("/", "~")):
-            return f".../{Path(value).name}"
-        case Path():
-            return str(value)
-        case _:
-            return value
 
 
 def _fence(text: str) -> Markdown:

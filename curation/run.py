@@ -6,15 +6,14 @@ import asyncio
 import shutil
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from typing import Any
 
 from rich.console import Console
 
 from curation.answers import Caller
 from curation.budget import Budget, load_prices, price_for_budget
-from curation.card import write_card
 from curation.config import dump_config
 from curation.decoding import DecoderPool
+from curation.describe import describe
 from curation.engines.build import build_engine
 from curation.engines.config import AnthropicConfig, OpenAIConfig
 from curation.engines.dispatch import Limiter
@@ -24,16 +23,15 @@ from curation.ingest import SOURCE_REJECTS, Ingested, ingest, referenced_paths
 from curation.journal import read_journal
 from curation.media import MediaRecord, build_manifest
 from curation.pipeline import Stages, run_shard, shard_file
-from curation.plots import write_plots
 from curation.progress import show_progress
 from curation.prompts import load_judge_prompt, load_trace_prompt
+from curation.provenance import Provenance, publishable
 from curation.report import Report
 from curation.run_config import RunConfig
 from curation.rundir import RunDirectory
 from curation.schema import CONFIG_FILES, CONFIGS
 from curation.shards import replace_folder, write_split, write_text
-from curation.sources import open_source, source_fingerprint
-from curation.stats import measure
+from curation.sources import ShapesConfig, open_source, source_fingerprint
 from curation.tokens import load_token_counter
 from curation.verify import Verifier
 
@@ -66,7 +64,7 @@ async def run(config: RunConfig, *, console: Console, retry_failed: bool = False
                 retry_failed,
             )
             await _run_shards(directory, ingested, config, stages, console)
-        return _write_dataset(directory, ingested, _provenance(config, stages))
+        return _write_dataset(directory, ingested, config, stages)
 
 
 def _refuse_foreign(directory: RunDirectory) -> None:
@@ -150,7 +148,7 @@ async def _run_shards(
         raise failures[0]
 
 
-def _write_dataset(directory: RunDirectory, ingested: Ingested, provenance: Mapping[str, Any]) -> Report:
+def _write_dataset(directory: RunDirectory, ingested: Ingested, config: RunConfig, stages: Stages) -> Report:
     """Join the shards into dataset/, measure it, and describe it: plots, card, report.json."""
     fresh = directory.root / "dataset.tmp"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -160,28 +158,21 @@ def _write_dataset(directory: RunDirectory, ingested: Ingested, provenance: Mapp
         if name == "rejected":
             parts.insert(0, directory.questions / SOURCE_REJECTS)
         write_split(fresh / CONFIG_FILES[name], parts, schema, num_files=num_files)
-    report = measure(fresh, num_read=ingested.num_questions + ingested.num_rejects)
-    write_plots(report, fresh / "plots")
-    write_card(fresh, report, provenance)
+    for name, prompt in (("trace", stages.generator.prompt), ("judge", stages.verifier.prompt)):
+        path = fresh / "prompts" / f"{name}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(prompt.file_bytes)
+    report = describe(fresh, _provenance(config), num_read=ingested.num_questions + ingested.num_rejects)
     write_text(directory.report, report.model_dump_json(indent=2))
     replace_folder(fresh, directory.dataset)
     return report
 
 
-def _provenance(config: RunConfig, stages: Stages) -> dict[str, Any]:
-    return {
-        "source": config.source.kind,
-        "generator": stages.generator.caller.engine.model,
-        "prompt_sha256": stages.generator.prompt.sha256,
-        "judge": stages.verifier.caller.engine.model,
-        "judge_prompt_sha256": stages.verifier.prompt.sha256,
-        "tokenizer": config.tokenizer,
-        "config": _publishable(config.model_dump(mode="json")),
-    }
-
-
-def _publishable(section: Any) -> Any:
-    """Without the addresses of servers: they are nobody's business and change no answer."""
-    if not isinstance(section, dict):
-        return section
-    return {key: _publishable(value) for key, value in section.items() if key not in ("base_url", "api_key_env")}
+def _provenance(config: RunConfig) -> Provenance:
+    source = config.source
+    return Provenance(
+        source=source.kind,
+        tokenizer=publishable(config.tokenizer),
+        config=publishable(config.model_dump(mode="json")),
+        media_repo=None if isinstance(source, ShapesConfig) else source.media_repo,
+    )

@@ -48,6 +48,7 @@ def test_the_hash_is_that_of_the_file(tmp_path):
     prompt = load_prompt(path, TRACE_PROMPT)
     assert prompt.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert prompt.text == "Look. {question}\r\n"
+    assert prompt.file_bytes == path.read_bytes()
     assert prompt.sha256 != load_prompt(None, TRACE_PROMPT).sha256
 
 

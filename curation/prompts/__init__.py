@@ -7,6 +7,7 @@ so that braces in hostile text are never filled again.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import re
 from collections.abc import Sequence
@@ -39,6 +40,12 @@ class Prompt:
 
     text: str
     sha256: str
+
+    @property
+    def file_bytes(self) -> bytes:
+        """The file again, with the byte order mark that it may have begun with."""
+        plain = self.text.encode()
+        return plain if hashlib.sha256(plain).hexdigest() == self.sha256 else codecs.BOM_UTF8 + plain
 
     def fill(self, **slots: str) -> str:
         """Raises ConfigError when the prompt has a slot that this step cannot fill."""

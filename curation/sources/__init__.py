@@ -46,7 +46,7 @@ def source_fingerprint(config: SourceConfig) -> str:
 
     Contents and not modification times, so that a copy on another node counts as the same input. Raises SourceError.
     """
-    settings = config.model_dump(mode="json", exclude={"media_root", "paths", "root"})
+    settings = config.model_dump(mode="json", exclude={"media_root", "media_repo", "paths", "root"})
     match config:
         case VideoR1Config() | ReleaseConfig():
             names = display_names(config.paths)

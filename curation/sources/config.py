@@ -29,10 +29,12 @@ class _Imported(_Source):
     """Somebody else's questions.
 
     `licenses` maps a data_source, or else a folder prefix of the path ("CLEVRER", "Chart/FigureQA"), to a licence.
-    A question that none of them names has a null licence.
+    A question that none of them names has a null licence. `media_repo` is the dataset repository on the hub that the
+    media can be had from; the card and `media fetch` name it.
     """
 
     media_root: Path
+    media_repo: str | None = None
     licenses: Mapping[str, str] = Field(default_factory=dict)
 
 
