@@ -22,7 +22,7 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Schema,
     table = pa.Table.from_pylist(list(rows), schema=schema)
     path.parent.mkdir(parents=True, exist_ok=True)
     torn = path.with_suffix(".tmp")
-    with _writer(torn, schema.with_metadata({_FINGERPRINT: fingerprint.encode()})) as writer:
+    with open_writer(torn, schema.with_metadata({_FINGERPRINT: fingerprint.encode()})) as writer:
         writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
     torn.replace(path)
 
@@ -55,7 +55,7 @@ def write_split(stem: Path, parts: Iterable[Path], schema: pa.Schema, *, num_fil
     tables = _regroup(parts, schema, rows_per_file)
     for number in range(num_files):
         path = stem.with_name(f"{stem.name}-{number:05d}-of-{num_files:05d}.parquet")
-        with _writer(path, schema) as writer:
+        with open_writer(path, schema) as writer:
             remaining = min(rows_per_file, num_rows - number * rows_per_file)
             while remaining > 0:
                 table = next(tables)
@@ -92,7 +92,8 @@ def _old(target: Path) -> Path:
     return target.with_name(target.name + ".old")
 
 
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+def open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer with the settings that every file of ours is written with."""
     return pq.ParquetWriter(path, schema, compression="zstd", write_page_index=True, use_content_defined_chunking=True)
 
 
