@@ -1,0 +1,1 @@
+"""Which rows share their video or their question with a benchmark: evidence, report, and the column `overlaps`."""
