@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ import httpx2
 import huggingface_hub as hf
 from huggingface_hub import constants
 from huggingface_hub import errors as hf_errors
-from huggingface_hub.utils._http import default_client_factory
+from huggingface_hub.utils._headers import build_hf_headers
+from huggingface_hub.utils._http import default_client_factory, hf_raise_for_status, http_stream_backoff
 
 from curation.errors import HubError
 
@@ -41,6 +43,9 @@ REASONS: Final = (
 REPO_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 # The client waits for ever by default. A hub that says nothing for two minutes is lost, also in an upload.
 _TIMEOUT: Final = httpx2.Timeout(120.0, connect=15.0)
+_PIECE_BYTES: Final = 2**18
+# In a row, without one byte in between.
+_MAX_TRIES: Final = 6
 
 
 def _client() -> httpx2.Client:
@@ -88,6 +93,11 @@ class HubRepo:
             raise HubError(f"the hub names no commit for {self.name}@{revision}.", reason="failing")
         return sha
 
+    def is_private(self) -> bool:
+        """Whether only its members may see it."""
+        with _explained(f"look up {self.name}", self.name):
+            return bool(self._api.repo_info(self.name, repo_type="dataset", timeout=60).private)
+
     def tags(self) -> dict[str, str]:
         """Tag -> commit."""
         with _explained(f"list the tags of {self.name}", self.name):
@@ -115,6 +125,33 @@ class HubRepo:
         with _explained(f"download {path} from {self.name}", self.name, commit):
             return Path(hf.hf_hub_download(self.name, path, repo_type="dataset", revision=commit))
 
+    def download_to(self, folder: Path, path: str, commit: str) -> Path:
+        """The same into a folder, beside the client's cache: for what is deleted after use."""
+        with _explained(f"download {path} from {self.name}", self.name, commit):
+            return Path(hf.hf_hub_download(self.name, path, repo_type="dataset", revision=commit, local_dir=folder))
+
+    def cached(self, path: str, commit: str) -> Path | None:
+        """The file in the client's cache, if it is there; asks nobody."""
+        found = hf.try_to_load_from_cache(self.name, path, revision=commit, repo_type="dataset")
+        return Path(found) if isinstance(found, str) else None
+
+    def read(self, path: str, commit: str, start: int, stop: int) -> Iterator[bytes]:
+        """The bytes [start, stop) of a file, in pieces. A connection that breaks is taken up again where it broke."""
+        url = hf.hf_hub_url(self.name, path, repo_type="dataset", revision=commit)
+        num_tries = 0
+        with _explained(f"read {path} of {self.name}", self.name, commit):
+            while start < stop:
+                try:
+                    for piece in _ranged_pieces(url, start, stop):
+                        start += len(piece)
+                        num_tries = 0
+                        yield piece
+                except httpx2.TransportError:
+                    num_tries += 1
+                    if num_tries == _MAX_TRIES:
+                        raise
+                    time.sleep(min(2.0**num_tries / 4, 8.0))
+
     def create(self, *, private: bool) -> None:
         """Create the repository. Raises HubError with reason "taken" when it exists."""
         require_token(f"create {self.name}")
@@ -137,6 +174,21 @@ class HubRepo:
         """Tag a commit. Reason "taken" when the tag exists, wherever it points."""
         with _explained(f"tag {self.name} as {name}", self.name, commit):
             self._api.create_tag(self.name, tag=name, revision=commit, tag_message=message, repo_type="dataset")
+
+
+def _ranged_pieces(url: str, start: int, stop: int) -> Iterator[bytes]:
+    """One request. Raises httpx2.TransportError when the connection breaks before the last byte."""
+    headers = {**build_hf_headers(), "range": f"bytes={start}-{stop - 1}", "accept-encoding": "identity"}
+    with http_stream_backoff("GET", url, headers=headers, retry_on_exceptions=()) as response:
+        hf_raise_for_status(response)
+        if not response.headers.get("content-range", "").startswith(f"bytes {start}-"):
+            raise httpx2.RemoteProtocolError("the hub does not send the range of bytes that it was asked for")
+        num_left = stop - start
+        for piece in response.iter_bytes(_PIECE_BYTES):
+            yield piece[:num_left]
+            num_left -= len(piece[:num_left])
+        if num_left:
+            raise httpx2.RemoteProtocolError("the hub sends fewer bytes than it was asked for")
 
 
 def require_token(doing: str) -> None:
