@@ -21,28 +21,36 @@ DISPUTED: Final = "disputed"
 _VERDICTS: Final = (SUFFICIENT, INSUFFICIENT)
 
 
-def load_labels(path: Path) -> pl.DataFrame:
-    """The label file as strings: id, label (null = not labelled), labeller. Raises SourceError in one line."""
+def read_label_file(path: Path) -> pl.DataFrame:
+    """The file as it is, every column. Raises SourceError in one line."""
     try:
-        frame = _read(path)
+        return _read(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise SourceError(f"cannot read the labels {path}: {str(error).splitlines()[0]}") from error
+
+
+def load_labels(path: Path) -> pl.DataFrame:
+    """The label file as strings: id, label (null = not labelled), labeller. Raises SourceError in one line."""
+    frame = read_label_file(path)
     if missing := {"id", "label"} - set(frame.columns):
         raise SourceError(f"{path} has no column {sorted(missing)}; it has {frame.columns}. Labels need id and label.")
     if "labeller" not in frame.columns:
         frame = frame.with_columns(labeller=pl.lit(None, pl.String))
-    labels = frame.select(
-        pl.col("id").cast(pl.String).str.strip_chars(),
-        pl.col("label").cast(pl.String).str.strip_chars().replace("", None),
-        pl.col("labeller").cast(pl.String).str.strip_chars().replace("", None),
-    )
+    try:
+        labels = frame.select(
+            pl.col("id").cast(pl.String).str.strip_chars(),
+            pl.col("label").cast(pl.String).str.strip_chars().replace("", None),
+            pl.col("labeller").cast(pl.String).str.strip_chars().replace("", None),
+        )
+    except pl.exceptions.PolarsError as error:
+        raise SourceError(f"{path}: id, label and labeller must be text: {str(error).splitlines()[0]}") from error
     wrong = labels.filter(
         pl.col("id").is_null() | (pl.col("label").is_not_null() & ~pl.col("label").is_in([*_VERDICTS, CANNOT_TELL]))
     )
     if wrong.height:
         row = wrong.row(0, named=True)
         raise SourceError(
-            f"{path} labels id {row['id']!r} as {row['label']!r}; "
+            f"{path} labels id {row['id']!r} as {row['label']!r:.60}; "
             f"a label is {SUFFICIENT}, {INSUFFICIENT}, {CANNOT_TELL} or empty."
         )
     return labels
@@ -55,7 +63,7 @@ def measure_agreement(verdicts: pl.DataFrame, labels: pl.DataFrame) -> Agreement
     labels: as `load_labels` returns them.
     """
     judged = verdicts.group_by("id").agg(pl.col("verdict").drop_nulls().first())
-    labelled = _one_label_per_question(labels)
+    labelled = one_label_per_question(labels)
     known = labelled.join(judged, on="id", how="inner", maintain_order="left")
     human_decided = known.filter(pl.col("label").is_in(_VERDICTS))
     both = human_decided.filter(pl.col("verdict").is_in(_VERDICTS))
@@ -106,7 +114,7 @@ def _read(path: Path) -> pl.DataFrame:
             raise SourceError(f"{path} ends in {suffix!r}; labels are .parquet, .jsonl or .csv.")
 
 
-def _one_label_per_question(labels: pl.DataFrame) -> pl.DataFrame:
+def one_label_per_question(labels: pl.DataFrame) -> pl.DataFrame:
     """id, label: what all labellers who decided say, else disputed; cannot_tell or null when none decided."""
     # Without a name two rows may be two people, so none of them overrules the other.
     by_labeller = (
