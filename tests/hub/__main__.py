@@ -17,9 +17,11 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="where repositories lie")
     parser.add_argument("--port", type=int, default=0, help="0: a free one")
     arguments = parser.parse_args()
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # also in the hub's thread, which starts later
     with LoopbackHub(arguments.root, port=arguments.port) as hub:
         print(hub.url, flush=True)
-        signal.sigwait({signal.SIGTERM, signal.SIGINT})
+        signal.sigwait(ends)
 
 
 if __name__ == "__main__":
