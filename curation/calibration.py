@@ -7,7 +7,8 @@ other as well, for no judge can be asked to agree with people more than they agr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
@@ -133,3 +134,148 @@ class Calibration(_Part):
     def majority(self) -> Share:
         """What a judge scores that gives every question the more frequent label."""
         return Share.of(max(self.num_sufficient, self.num_insufficient), self.num_sufficient + self.num_insufficient)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeVerdicts:
+    """What one judge says about every known question.
+
+    verdicts: columns id, verdict (null = unscored), unscored (why; null where there is a verdict).
+    """
+
+    name: str
+    models: tuple[str, ...]
+    prompts_sha256: tuple[str, ...]
+    verdicts: pl.DataFrame
+
+
+def measure_calibration(
+    labels: pl.DataFrame,
+    problem_types: Mapping[str, str],
+    judges: Sequence[JudgeVerdicts],
+    *,
+    labels_file: str,
+    labels_sha256: str,
+    num_outdated: int,
+) -> Calibration:
+    """Compare every judge with the labellers, with the other judges, and the labellers with each other.
+
+    labels: as `load_labels` returns them. problem_types: of the known questions, by id.
+    """
+    known = labels.filter(pl.col("id").is_in(list(problem_types)))
+    decided = decided_labels(known)
+    human_pairs = _measure_human_pairs(known)
+    return Calibration(
+        labels_file=labels_file,
+        labels_sha256=labels_sha256,
+        labellers=_labellers(labels),
+        num_labels=labels["label"].count(),
+        num_outdated=num_outdated,
+        num_sufficient=sum(label == SUFFICIENT for label in decided.values()),
+        num_insufficient=sum(label == INSUFFICIENT for label in decided.values()),
+        judges=tuple(_measure_judge(judge, labels, decided, problem_types) for judge in judges),
+        judge_pairs=_measure_judge_pairs(judges, decided),
+        human_pairs=human_pairs,
+        humans=Share.of(sum(pair.same.num for pair in human_pairs), sum(pair.same.total for pair in human_pairs)),
+    )
+
+
+def decided_labels(labels: pl.DataFrame) -> dict[str, str]:
+    """sufficient or insufficient by id, where all labellers who decided say the same: what judges are compared on."""
+    decided = one_label_per_question(labels).filter(pl.col("label").is_in(_VERDICTS))
+    return dict(decided.select("id", "label").iter_rows())
+
+
+def mcnemar_exact(num_only_first: int, num_only_second: int) -> float:
+    """Two-sided p-value of McNemar's exact test: a fair coin for each question that only one of the two got right."""
+    num_differing = num_only_first + num_only_second
+    # Sum of the binomial coefficients up to the smaller count, as integers: exact however small the p-value.
+    term = tail = 1
+    for count in range(min(num_only_first, num_only_second)):
+        term = term * (num_differing - count) // (count + 1)
+        tail += term
+    p_value: float = 2 * tail / 2**num_differing
+    return min(1.0, p_value)
+
+
+def _measure_judge(
+    judge: JudgeVerdicts, labels: pl.DataFrame, decided: Mapping[str, str], problem_types: Mapping[str, str]
+) -> JudgeAgreement:
+    by_type = []
+    for problem_type in PROBLEM_TYPES:
+        ids = [question_id for question_id, found in problem_types.items() if found == problem_type]
+        if ids:
+            of_type = pl.col("id").is_in(ids)
+            agreement = measure_agreement(judge.verdicts.filter(of_type), labels.filter(of_type))
+            by_type.append(TypeAgreement(problem_type=problem_type, agreement=agreement))
+    unscored = judge.verdicts.filter(pl.col("verdict").is_null() & pl.col("id").is_in(list(decided)))
+    reasons = Counter(unscored["unscored"].to_list())
+    return JudgeAgreement(
+        name=judge.name,
+        models=judge.models,
+        prompts_sha256=judge.prompts_sha256,
+        agreement=measure_agreement(judge.verdicts, labels),
+        by_type=tuple(by_type),
+        unscored=tuple(Reason(reason=reason, num_rows=count) for reason, count in sorted(reasons.items())),
+    )
+
+
+def _measure_judge_pairs(judges: Sequence[JudgeVerdicts], decided: Mapping[str, str]) -> tuple[JudgePair, ...]:
+    is_right = [
+        {
+            question_id: verdict == decided[question_id]
+            for question_id, verdict in judge.verdicts.select("id", "verdict").iter_rows()
+            if verdict is not None and question_id in decided
+        }
+        for judge in judges
+    ]
+    places = list(combinations(range(len(judges)), 2))
+    pairs = []
+    for first, second in places:
+        common = is_right[first].keys() & is_right[second].keys()
+        only_first = sum(is_right[first][each] > is_right[second][each] for each in common)
+        only_second = sum(is_right[first][each] < is_right[second][each] for each in common)
+        p_value = mcnemar_exact(only_first, only_second) if common else None
+        pairs.append(
+            JudgePair(
+                first=judges[first].name,
+                second=judges[second].name,
+                num_questions=len(common),
+                num_only_first_right=only_first,
+                num_only_second_right=only_second,
+                p_value=p_value,
+                is_noise=p_value is None or p_value >= NOISE_P / len(places),
+            )
+        )
+    return tuple(pairs)
+
+
+def _labellers(labels: pl.DataFrame) -> tuple[str, ...]:
+    named: list[str] = labels.drop_nulls("label")["labeller"].drop_nulls().unique(maintain_order=True).to_list()
+    return tuple(named)
+
+
+def _measure_human_pairs(labels: pl.DataFrame) -> tuple[HumanPair, ...]:
+    """Every two named labellers who labelled a question in common; nobody knows whose the nameless labels are."""
+    last = labels.drop_nulls(["label", "labeller"]).unique(["id", "labeller"], keep="last", maintain_order=True)
+    places = {name: place for place, name in enumerate(_labellers(labels))}
+    placed = last.with_columns(place=pl.col("labeller").replace_strict(places, return_dtype=pl.Int64))
+    both = placed.join(placed, on="id", suffix="_2").filter(pl.col("place") < pl.col("place_2"))
+    counts = both.group_by("place", "place_2", "label", "label_2").len()
+    cells: dict[tuple[int, int], Counter[tuple[str, str]]] = {}
+    for place, place_2, label, label_2, count in counts.iter_rows():
+        cells.setdefault((place, place_2), Counter())[label, label_2] += count
+    names = list(places)
+    return tuple(_human_pair(names[first], names[second], cells[first, second]) for first, second in sorted(cells))
+
+
+def _human_pair(first: str, second: str, cells: Counter[tuple[str, str]]) -> HumanPair:
+    yes, no = cells[SUFFICIENT, SUFFICIENT], cells[INSUFFICIENT, INSUFFICIENT]
+    only_first, only_second = cells[SUFFICIENT, INSUFFICIENT], cells[INSUFFICIENT, SUFFICIENT]
+    return HumanPair(
+        first=first,
+        second=second,
+        same=Share.of(yes + no, yes + no + only_first + only_second),
+        kappa=cohens_kappa(yes, only_first, only_second, no),
+        num_cannot_tell=sum(count for labels, count in cells.items() if CANNOT_TELL in labels),
+    )

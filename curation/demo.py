@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from curation.config import load_config
+from curation.demo_labels import write_demo_labels
 from curation.engines.scripted import ScriptedConfig, injected_fault
 from curation.run import run
 from curation.run_config import RunConfig
@@ -44,12 +45,18 @@ class FaultCount:
 
 
 def demo(run_dir: Path, *, num_questions: int, seed: int, console: Console, out: Console) -> list[FaultCount]:
-    """Run the demo config, print the funnel and the injected faults that were caught and missed."""
+    """Run the demo config, print the funnel and the injected faults that were caught and missed.
+
+    Leaves labels with known answers in `labels.parquet`, for `python -m curation calibrate`.
+    """
     config = demo_config(run_dir, num_questions=num_questions, seed=seed)
     report = asyncio.run(run(config, console=console))
     print_funnel(report, out)
     counts = count_faults(run_dir, config)
     _print_faults(counts, out)
+    assert isinstance(config.generate.engine, ScriptedConfig)
+    labels = write_demo_labels(run_dir, config.generate.engine)
+    out.print(f"labels   {labels}  (the scene record stands in for people)", highlight=False, soft_wrap=True)
     return counts
 
 

@@ -79,7 +79,7 @@ def load_facts(dataset_dir: Path) -> pl.DataFrame:
     `options` are there for multiple choice. Raises RunDirectoryError when a config is missing, unreadable or
     contradicts itself.
     """
-    kept = _scan(dataset_dir, "cot").select(
+    kept = scan_config(dataset_dir, "cot").select(
         *_CATEGORIES,
         *_choices(),
         "answer",
@@ -91,7 +91,7 @@ def load_facts(dataset_dir: Path) -> pl.DataFrame:
         *_hashes(),
         kept=pl.lit(True),
     )
-    rejected = _scan(dataset_dir, "rejected").select(
+    rejected = scan_config(dataset_dir, "rejected").select(
         *_CATEGORIES,
         *_choices(),
         pl.col("rejected_by").str.extract(r"^([^:]+):").alias("step"),
@@ -108,8 +108,11 @@ def load_facts(dataset_dir: Path) -> pl.DataFrame:
     return facts
 
 
-def _scan(dataset_dir: Path, config: str) -> pl.LazyFrame:
-    """The config's files with the published column types: a column that is all null in one file may lack its type."""
+def scan_config(dataset_dir: Path, config: str) -> pl.LazyFrame:
+    """The config's files with the published column types: a column that is all null in one file may lack its type.
+
+    Raises RunDirectoryError when there is no file, or one without all columns.
+    """
     schema: pa.Schema = CONFIGS[config]
     types = pl.DataFrame(schema.empty_table()).schema
     scans = []

@@ -7,6 +7,7 @@ the version of matplotlib only: no clock, no software stamp, no font that matplo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from curation.report import Histogram, Report, Step, Survival, plain
+from curation.calibration import PAPER_JUDGES, Calibration
+from curation.report import Histogram, Report, Share, Step, Survival, plain
 
 BLUE: Final = "#0072B2"
 SKY: Final = "#56B4E9"
@@ -58,13 +60,18 @@ def write_plots(report: Report, out_dir: Path) -> list[Path]:
     paths = []
     for name, draw in drawings.items():
         path = out_dir / f"{name}.png"
-        with mpl.rc_context():
-            mpl.rcdefaults()  # a matplotlibrc of the user must not change the dataset's pictures
-            mpl.rcParams.update(STYLE)
-            # Without the stamp a new patch release of matplotlib would change every picture of the dataset.
-            draw(report).savefig(path, dpi=DPI, metadata={"Software": None})
+        write_figure(partial(draw, report), path)
         paths.append(path)
     return paths
+
+
+def write_figure(draw: Callable[[], Figure], path: Path) -> None:
+    """Draw in our style and write a PNG, whatever the name ends in."""
+    with mpl.rc_context():
+        mpl.rcdefaults()  # a matplotlibrc of the user must not change the dataset's pictures
+        mpl.rcParams.update(STYLE)
+        # Without the stamp a new patch release of matplotlib would change every picture of the dataset.
+        draw().savefig(path, dpi=DPI, format="png", metadata={"Software": None})
 
 
 def draw_funnel(report: Report) -> Figure:
@@ -165,6 +172,35 @@ def draw_scores(report: Report) -> Figure:
     return figure
 
 
+def draw_judges(calibration: Calibration) -> Figure:
+    """Each judge's agreement with the labels and its 95 % interval, the paper's judges below (other questions)."""
+    ours = [(plain(judge.name), judge.agreement.accuracy) for judge in calibration.judges]
+    papers = [(f"paper: {paper.name}", paper.accuracy) for paper in PAPER_JUDGES]
+    rows = [*((*row, BLUE) for row in ours), *((*row, ORANGE) for row in papers)]
+    figure, axes = _figure(0.4 * len(rows) + 1.3)
+    for place, (_, share, colour) in enumerate(rows):
+        _draw_interval(axes, place, share, colour)
+    axes.axhline(len(ours) - 0.5, color=GREY, linewidth=0.8)
+    if calibration.majority.share is not None:
+        always = 100 * calibration.majority.share
+        axes.plot([always, always], [-0.6, len(ours) - 0.5], color=GREY, linewidth=1, linestyle="--")
+    axes.set_yticks(range(len(rows)), [f"{name} ({share.total:,})" for name, share, _ in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlim(-1, 101)
+    axes.grid(axis="x")
+    axes.set_xlabel("agreement with the labels, %; dashed: one and the same verdict for all")
+    axes.set_title("Judges against labels (number of labels)")
+    return figure
+
+
+def _draw_interval(axes: Axes, place: int, share: Share, colour: str) -> None:
+    if share.share is None or share.low is None or share.high is None:
+        axes.text(50, place, "nothing to compare", ha="center", va="center", color=GREY, fontsize=9)
+        return
+    axes.plot([100 * share.low, 100 * share.high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
+    axes.plot(100 * share.share, place, "o", color=colour, markersize=6)
+
+
 def _figure(height_in: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
     return figure, figure.subplots()
@@ -173,11 +209,8 @@ def _figure(height_in: float) -> tuple[Figure, Axes]:
 def _draw_survivor(axes: Axes, place: int, row: Survival) -> None:
     if row.paper is not None:
         axes.plot(100 * row.paper, place, "D", color=ORANGE, markerfacecolor="none", markersize=8, markeredgewidth=1.6)
-    kept = row.kept
-    if kept.share is None or kept.low is None or kept.high is None:
-        return
-    axes.plot([100 * kept.low, 100 * kept.high], [place, place], color=BLUE, linewidth=2, solid_capstyle="butt")
-    axes.plot(100 * kept.share, place, "o", color=BLUE, markersize=6)
+    if row.kept.share is not None:
+        _draw_interval(axes, place, row.kept, BLUE)
 
 
 def _draw_histogram(axes: Axes, histogram: Histogram, report: Report) -> None:

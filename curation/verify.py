@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import NonNegativeFloat, PositiveInt
 
@@ -21,7 +22,6 @@ from curation.judge import JUDGE_SCHEMA, parse_verdict, render_judge_prompt
 from curation.prompts import Prompt, render_question
 from curation.schema import INSUFFICIENT, SUFFICIENT, Question
 from curation.scoring.answer_text import answer_text
-from curation.trace import Trace
 
 
 class VerifyConfig(Config):
@@ -40,6 +40,10 @@ class VerifyConfig(Config):
     dispatch: DispatchConfig = DispatchConfig()
 
 
+def _ignore(_: int) -> None:
+    """No progress is shown."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verification:
     """`verdict` is "sufficient", "insufficient" or null; `detail` says why it is null."""
@@ -47,6 +51,15 @@ class Verification:
     verdict: str | None
     reason: str | None
     detail: str | None
+
+
+class Observed(Protocol):
+    """All that the judge sees of a trace."""
+
+    @property
+    def observation(self) -> str:
+        """Without its tags."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +72,14 @@ class Verifier:
 
     async def verify(
         self,
-        traces: Mapping[str, tuple[Question, Trace]],
+        traces: Mapping[str, tuple[Question, Observed]],
         attempt: int,
         journal_path: Path,
         *,
         retry_failed: bool = False,
+        progress: Callable[[int], None] = _ignore,
     ) -> dict[str, Verification]:
-        """Verdicts by question id; text only, the media never reach the judge."""
+        """Verdicts by question id; text only, the media never reach the judge. `progress` hears of first tries."""
         verdicts: dict[str, Verification] = {}
         for try_number in range(1, self.config.tries + 1):
             asks = {
@@ -73,11 +87,17 @@ class Verifier:
                 for question_id, (question, trace) in traces.items()
                 if question_id not in verdicts or verdicts[question_id].verdict is None
             }
-            answers = await answer(asks.values(), journal_path, self.caller, retry_failed=retry_failed)
+            answers = await answer(
+                asks.values(),
+                journal_path,
+                self.caller,
+                retry_failed=retry_failed,
+                progress=progress if try_number == 1 else _ignore,
+            )
             verdicts |= {question_id: _verification(answers[ask.key]) for question_id, ask in asks.items()}
         return verdicts
 
-    def _ask(self, question: Question, trace: Trace, attempt: int, try_number: int) -> Ask:
+    def _ask(self, question: Question, trace: Observed, attempt: int, try_number: int) -> Ask:
         text = render_judge_prompt(
             self.prompt,
             data_type=question.data_type,

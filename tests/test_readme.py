@@ -48,9 +48,10 @@ def test_help_has_a_pasteable_example_for_every_command():
 
 
 def test_shipped_configs_are_valid():
+    from curation.calibrate import JudgeConfig
     from curation.config import load_config
     from curation.run_config import RunConfig
 
     for path in sorted((ROOT / "curation" / "configs").glob("*.yaml")):
         if path.name != "prices.yaml":
-            load_config(RunConfig, path)
+            load_config(JudgeConfig if path.name.startswith("judge_") else RunConfig, path)
