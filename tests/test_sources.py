@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
-import io
 import json
-import os
 import re
 import subprocess
 import sys
-import threading
 import tracemalloc
-import urllib.parse
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,6 +26,7 @@ from curation.sources import ReleaseConfig, SourceConfig, VideoR1Config, open_so
 from curation.sources.records import find_license, question_from_record
 from curation.sources.release import iter_records as iter_release
 from curation.sources.release import parse_literal
+from tests.hub import LoopbackHub, client_environment
 
 
 def record(number: int = 1, **changes: Any) -> dict[str, Any]:
@@ -473,111 +467,24 @@ except SourceError as error:
 """
 
 
-class LoopbackHub(BaseHTTPRequestHandler):
-    """As much of the hub as reading one dataset repository takes: one commit, tagged v1."""
-
-    commit = "c" * 40
-    files: ClassVar[dict[str, bytes]] = {}
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        parts = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path).strip("/").split("/")
-        match parts:
-            case ["api", "datasets", "org", "q"] | [
-                "api",
-                "datasets",
-                "org",
-                "q",
-                "revision",
-                "v1" | "main" | self.commit,
-            ]:
-                siblings = [{"rfilename": name} for name in self.files]
-                common = {"_id": "1", "id": "org/q", "sha": self.commit, "private": False, "gated": False}
-                self._send(
-                    200, common | {"disabled": False, "downloads": 0, "likes": 0, "tags": [], "siblings": siblings}
-                )
-            case ["api", "datasets", "org", "q", "tree", self.commit]:
-                folders = {name.split("/")[0] for name in self.files if "/" in name}
-                listing = [{"type": "directory", "oid": "d" * 40, "path": folder} for folder in sorted(folders)]
-                recursive = "recursive=true" in self.path.lower()
-                self._send(200, [*listing, *([self._entry(name) for name in self.files] if recursive else [])])
-            case ["api", "datasets", "org", "q", "tree", self.commit, folder]:
-                self._send(200, [self._entry(name) for name in self.files if name.startswith(f"{folder}/")])
-            case ["datasets", "org", "q", "resolve", self.commit, *name] if "/".join(name) in self.files:
-                self._send_file(self.files["/".join(name)])
-            case ["api", "datasets", "org", "q", "revision", _]:
-                self._send(404, {"error": "no such revision"}, {"X-Error-Code": "RevisionNotFound"})
-            case ["datasets", "org", "q", *_]:
-                self._send(
-                    404, {"error": "no such file"}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": self.commit}
-                )
-            case _:
-                self._send(404, {"error": "no such repository"}, {"X-Error-Code": "RepoNotFound"})
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        wanted = urllib.parse.parse_qs(body).get("paths", [])
-        self._send(200, [self._entry(name) for name in self.files if name in wanted])
-
-    def _entry(self, name: str) -> dict[str, Any]:
-        return {
-            "type": "file",
-            "oid": hashlib.sha1(self.files[name]).hexdigest(),
-            "size": len(self.files[name]),
-            "path": name,
-        }
-
-    def _send_file(self, content: bytes) -> None:
-        status, headers = 200, {"X-Repo-Commit": self.commit, "Accept-Ranges": "bytes"}
-        headers["ETag"] = f'"{hashlib.sha1(content).hexdigest()}"'
-        if wanted := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
-            start, end = int(wanted[1]), int(wanted[2] or len(content) - 1)
-            headers["Content-Range"] = f"bytes {start}-{min(end, len(content) - 1)}/{len(content)}"
-            status, content = 206, content[start : end + 1]
-        self._send(status, content, headers)
-
-    def _send(self, status: int, content: object, headers: Mapping[str, str] = MappingProxyType({})) -> None:
-        body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Read from a loopback hub in a fresh process, because the client fixes its endpoint when it is imported."""
-    sink = io.BytesIO()
+    first, later = tmp_path / "first.parquet", tmp_path / "later.parquet"
     rows = [record(n, extra=1) for n in range(1, 6)] + [record(6, problem_type="riddle"), record(1)]
-    pq.write_table(pa.Table.from_pylist(rows), sink)
-    handler = type("Hub", (LoopbackHub,), {"files": {"data/train-00000.parquet": sink.getvalue()}})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
+    pq.write_table(pa.Table.from_pylist(rows), first)
+    pq.write_table(pa.Table.from_pylist(rows[:2]), later)
+    with LoopbackHub(tmp_path / "hub") as running:
+        running.tag("org/q", "v1", running.commit("org/q", {"data/train-00000.parquet": first}))
+        running.commit("org/q", {"data/train-00000.parquet": later})
 
-    def read_hub(**settings: Any) -> Any:
-        environment = os.environ | {
-            "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
-            "HF_HOME": str(tmp_path / "hf"),
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-        }
-        environment.pop("HF_HUB_OFFLINE", None)
-        command = [sys.executable, "-c", HUB_PROGRAM, json.dumps(settings)]
-        reply = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
-        return json.loads(reply.stdout)
+        def read_hub(**settings: Any) -> Any:
+            environment = client_environment(running.url, tmp_path / "hf", None)
+            command = [sys.executable, "-c", HUB_PROGRAM, json.dumps(settings)]
+            reply = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+            return json.loads(reply.stdout)
 
-    yield read_hub
-    server.shutdown()
-    server.server_close()
-    thread.join()
+        yield read_hub
 
 
 def test_hub_dataset_is_streamed_at_the_commit_of_its_revision(hub: Callable[..., Any]) -> None:
