@@ -7,12 +7,24 @@ groups is a change, nor a type that differs in width only. Null is a value of it
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from types import MappingProxyType
+from typing import Any, Final, Literal, Self
 
+import polars as pl
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from curation.diff_reasons import CONFIG_IS_GONE, CONFIG_IS_NEW, Frames, explain_changed, explain_moved, has_changed
+from curation.diff_rows import ConfigRows, hash_rows, match_rows, reading, scan_config, shared_types
+from curation.errors import RunDirectoryError
+from curation.schema import CONFIG_FILES, PROBLEM_TYPES
+
 Kind = Literal["added", "removed", "changed"]
+RowKind = Literal["added", "removed", "changed", "same"]
+KINDS: Final[tuple[Kind, ...]] = ("added", "removed", "changed")
+ROW_KINDS: Final[tuple[RowKind, ...]] = (*KINDS, "same")
 
 
 class _Part(BaseModel):
@@ -69,9 +81,9 @@ class ConfigDiff(_Part):
     config: str
     num_old: int | None
     num_new: int | None
-    columns_added: tuple[str, ...]
-    columns_removed: tuple[str, ...]
-    columns_retyped: tuple[Retyped, ...]
+    columns_added: tuple[str, ...] = ()
+    columns_removed: tuple[str, ...] = ()
+    columns_retyped: tuple[Retyped, ...] = ()
     rows: RowCounts
     by_type: tuple[TypeCounts, ...]
     changed_columns: tuple[ColumnCount, ...]
@@ -96,10 +108,10 @@ class ConfigDiff(_Part):
             raise ValueError(f"{self.config}: the old rows do not add up")
         if (self.num_new or 0) != rows.added + rows.changed + rows.same:
             raise ValueError(f"{self.config}: the new rows do not add up")
-        for name in RowCounts.model_fields:
+        for name in ROW_KINDS:
             if sum(getattr(counts, name) for counts in self.by_type) != getattr(rows, name):
                 raise ValueError(f"{self.config}: the {name} rows of the problem types do not add up")
-        for kind in ("added", "removed", "changed"):
+        for kind in KINDS:
             if sum(reason.num_rows for reason in self.reasons_for(kind)) != getattr(rows, kind):
                 raise ValueError(f"{self.config}: the reasons of the {kind} rows do not add up")
         return self
@@ -126,4 +138,140 @@ class DatasetDiff(_Part):
 
 def diff_folders(old: Path, new: Path, *, old_name: str, new_name: str) -> DatasetDiff:
     """Compare two dataset folders. Raises RunDirectoryError when one is none, or cannot be read."""
-    raise NotImplementedError
+    scans = {config: (scan_config(old, config), scan_config(new, config)) for config in CONFIG_FILES}
+    for place, folder in enumerate((old, new)):
+        if all(sides[place] is None for sides in scans.values()):
+            raise RunDirectoryError(f"{folder} holds no {CONFIG_FILES['cot']}-*.parquet. Name a dataset folder.")
+    old_rows: dict[str, pl.DataFrame] = {}
+    new_rows: dict[str, pl.DataFrame] = {}
+    for config, (was, now) in scans.items():
+        shared = shared_types(was, now) if was and now else {}
+        for folder, side, rows in ((old, was, old_rows), (new, now, new_rows)):
+            if side:
+                with reading(folder):
+                    rows[config] = hash_rows(side, shared).collect(engine="streaming")
+    configs = []
+    for config, sides in scans.items():
+        match sides:
+            case ConfigRows() as was, ConfigRows() as now:
+                configs.append(_compare(config, was, now, old_rows, new_rows))
+            case ConfigRows(), None:
+                configs.append(_one_sided(config, "removed", old_rows[config]))
+            case None, ConfigRows():
+                configs.append(_one_sided(config, "added", new_rows[config]))
+    return DatasetDiff(
+        old=old_name,
+        new=new_name,
+        old_schema_version=_schema_version(old),
+        new_schema_version=_schema_version(new),
+        configs=tuple(configs),
+    )
+
+
+def _compare(config: str, was: ConfigRows, now: ConfigRows, old_rows: Frames, new_rows: Frames) -> ConfigDiff:
+    """A config that both sides have."""
+    shared = shared_types(was, now)
+    old, new = old_rows[config], new_rows[config]
+    pairs = match_rows(old, new)
+    both = pl.concat([old[pairs["old"]], new[pairs["new"]].select(pl.all().name.suffix("_right"))], how="horizontal")
+    differs = both.select(has_changed(name).alias(name) for name in shared)
+    is_changed = differs.select(pl.any_horizontal(pl.lit(False), *shared)).to_series()
+    removed, added = _others(old, pairs["old"]), _others(new, pairs["new"])
+    changed_reasons, unexplained = explain_changed(both.filter(is_changed), shared)
+    return _config_diff(
+        config,
+        num_old=old.height,
+        num_new=new.height,
+        columns_added=tuple(sorted(set(now.types) - set(was.types))),
+        columns_removed=tuple(sorted(set(was.types) - set(now.types))),
+        columns_retyped=tuple(
+            Retyped(column=name, old=str(was.types[name]), new=str(now.types[name]))
+            for name in was.types
+            if name in now.types and name not in shared
+        ),
+        types={
+            "added": added["problem_type"],
+            "removed": removed["problem_type"],
+            "changed": both.filter(is_changed)["problem_type_right"],
+            "same": both.filter(~is_changed)["problem_type_right"],
+        },
+        changed_columns={name: int(differs[name].sum()) for name in shared},
+        unexplained_columns=unexplained,
+        reasons={
+            "added": explain_moved("added", config, added["id"], new_rows, old_rows),
+            "removed": explain_moved("removed", config, removed["id"], old_rows, new_rows),
+            "changed": changed_reasons,
+        },
+    )
+
+
+def _one_sided(config: str, kind: Literal["added", "removed"], rows: pl.DataFrame) -> ConfigDiff:
+    """A config that only one side has: all its rows were added or removed with it."""
+    reason = CONFIG_IS_NEW if kind == "added" else CONFIG_IS_GONE
+    return _config_diff(
+        config,
+        num_old=None if kind == "added" else rows.height,
+        num_new=rows.height if kind == "added" else None,
+        types={kind: rows["problem_type"]},
+        reasons={kind: rows.select(reason=pl.lit(reason), explained=pl.lit(True))},
+    )
+
+
+def _config_diff(
+    config: str,
+    *,
+    types: Mapping[RowKind, pl.Series],
+    reasons: Mapping[Kind, pl.DataFrame],
+    changed_columns: Mapping[str, int] = MappingProxyType({}),
+    unexplained_columns: Mapping[str, int] = MappingProxyType({}),
+    **columns: Any,
+) -> ConfigDiff:
+    """Counts what is given as one entry a row: the problem type, the reason."""
+    by_type: dict[str | None, dict[str, int]] = {}
+    for kind, names in types.items():
+        for name, count in names.value_counts().iter_rows():
+            by_type.setdefault(name, dict.fromkeys(ROW_KINDS, 0))[kind] = count
+    return ConfigDiff(
+        config=config,
+        rows=RowCounts(**{kind: types[kind].len() if kind in types else 0 for kind in ROW_KINDS}),
+        by_type=tuple(TypeCounts(problem_type=name, **by_type[name]) for name in sorted(by_type, key=_type_order)),
+        changed_columns=_column_counts(changed_columns),
+        unexplained_columns=_column_counts(unexplained_columns),
+        reasons=tuple(
+            Reason(kind=kind, reason=reason, explained=explained, num_rows=count)
+            for kind, rows in reasons.items()
+            for reason, explained, count in rows.group_by("reason", "explained")
+            .len()
+            .sort("len", "reason", descending=[True, False])
+            .iter_rows()
+        ),
+        **columns,
+    )
+
+
+def _others(rows: pl.DataFrame, matched: pl.Series) -> pl.DataFrame:
+    return rows.with_row_index("row").join(matched.rename("row").to_frame(), on="row", how="anti")
+
+
+def _column_counts(counts: Mapping[str, int]) -> tuple[ColumnCount, ...]:
+    ordered = sorted(counts.items(), key=lambda pair: -pair[1])
+    return tuple(ColumnCount(column=name, num_rows=count) for name, count in ordered if count)
+
+
+def _type_order(name: str | None) -> tuple[bool, int, str]:
+    """The paper's order, then other names, then those without one."""
+    return name is None, PROBLEM_TYPES.index(name) if name in PROBLEM_TYPES else len(PROBLEM_TYPES), name or ""
+
+
+def _schema_version(folder: Path) -> int | None:
+    """What stats/report.json of a published folder says; None when there is none. Raises RunDirectoryError."""
+    path = folder / "stats" / "report.json"
+    if not path.exists():
+        return None
+    try:
+        version = json.loads(path.read_text(encoding="utf-8"))["schema_version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunDirectoryError(f"{path} does not say its schema_version. Delete it, or write it again.") from error
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise RunDirectoryError(f"{path} has the schema_version {version!r}, which is no whole number.")
+    return version
