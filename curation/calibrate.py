@@ -8,6 +8,7 @@ awaited, under a key that hashes all it depends on, so that nothing paid is lost
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from curation.rundir import RunDirectory
 from curation.verify import Verification, Verifier, VerifyConfig
 
 CHECK: Final = "agreement"  # checks/agreement.json
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _VERDICT_COLUMNS: Final = {"id": pl.String, "verdict": pl.String, "unscored": pl.String}
 
 
@@ -78,12 +80,15 @@ class _LiveJudge:
 
 def parse_judge(text: str) -> NamedJudge:
     """`recorded`, or NAME=FILE.yaml. Raises ConfigError."""
-    name, equals, file = text.partition("=")
     if text == RECORDED:
         return NamedJudge(RECORDED, None)
-    if not (name.strip() and equals and file) or name == RECORDED:
-        raise ConfigError(f"--judge reads {RECORDED} or NAME=FILE.yaml with a NAME of its own, not {text!r}")
-    return NamedJudge(name.strip(), load_config(JudgeConfig, Path(file)))
+    name, _, file = text.partition("=")
+    if not file or name == RECORDED or not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"--judge reads {RECORDED} or NAME=FILE.yaml, with a NAME of its own out of letters, digits, . _ and -; "
+            f"not {text!r:.100}"
+        )
+    return NamedJudge(name, load_config(JudgeConfig, Path(file)))
 
 
 def calibrate(

@@ -8,6 +8,7 @@ from typing import Final
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from curation.calibration import MOST_HALF_WIDTH, PAPER_JUDGES, Calibration, JudgeAgreement, JudgePair
 from curation.report import Agreement, Share, percent, plain
@@ -51,7 +52,7 @@ def notes(calibration: Calibration) -> list[str]:
 def _judges(calibration: Calibration) -> Table:
     table = _table("Judges against labels, beside the paper's (*)", ["judge"], _COLUMNS)
     for judge in calibration.judges:
-        table.add_row(plain(judge.name, 19), *_cells(judge.agreement), style="bold")
+        table.add_row(_named(judge.name, 19), *_cells(judge.agreement), style="bold")
     majority = calibration.majority
     always = SUFFICIENT if calibration.num_sufficient >= calibration.num_insufficient else INSUFFICIENT
     if majority.total:
@@ -71,7 +72,7 @@ def _types(calibration: Calibration) -> Table:
             continue
         table.add_row(row.problem_type, style="bold")
         for judge in judges:
-            table.add_row(f"  {plain(judge.name, 17)}", *_cells(judge.by_type[place].agreement))
+            table.add_row(_named(f"  {judge.name}", 19), *_cells(judge.by_type[place].agreement))
     return table
 
 
@@ -95,8 +96,8 @@ def _judge_pairs(pairs: Sequence[JudgePair]) -> Table:
     )
     for pair in pairs:
         table.add_row(
-            plain(pair.first, 20),
-            plain(pair.second, 20),
+            _named(pair.first, 20),
+            _named(pair.second, 20),
             f"{pair.num_questions:,}",
             f"{pair.num_only_first_right:,}",
             f"{pair.num_only_second_right:,}",
@@ -111,8 +112,8 @@ def _human_pairs(calibration: Calibration) -> Table:
     )
     for pair in calibration.human_pairs[:_MOST_PAIRS]:
         table.add_row(
-            plain(pair.first, 20),
-            plain(pair.second, 20),
+            _named(pair.first, 20),
+            _named(pair.second, 20),
             f"{pair.same.total:,}",
             percent(pair.same.share),
             interval(pair.same),
@@ -177,6 +178,11 @@ def _compared(pair: JudgePair) -> str:
 def interval(share: Share) -> str:
     """`76.1-86.7`, in percent; a dash where nothing was compared."""
     return _DASH if share.low is None or share.high is None else f"{100 * share.low:.1f}-{100 * share.high:.1f}"
+
+
+def _named(name: str, most: int) -> Text:
+    """A name from outside: never markup."""
+    return Text(plain(name, most))
 
 
 def _kappa(kappa: float | None) -> str:

@@ -20,7 +20,7 @@ from curation.agreement import load_labels, read_label_file
 from curation.config import validate
 from curation.errors import RunDirectoryError, SourceError
 from curation.facts import scan_config
-from curation.schema import QUESTION, Question
+from curation.schema import DATA_TYPES, INSUFFICIENT, PROBLEM_TYPES, QUESTION, SUFFICIENT, Question
 
 # What a row of a self-contained label file carries beside id and label.
 QUESTION_COLUMNS: Final = ("data_type", "problem", "options", "problem_type", "solution", "observation")
@@ -98,12 +98,34 @@ def _from_dataset(folder: Path, ids: pl.Series) -> dict[str, LabelledQuestion]:
         raise RunDirectoryError(
             f"cannot read {folder}: {str(error).splitlines()[0]} Run the pipeline again to rewrite it."
         ) from error
+    _check_rows(rows, folder)
     return {
         row["id"]: LabelledQuestion(
-            Question.from_row(row), row["observation"], row["verdict"], row["judge"], row["judge_prompt_sha256"]
+            Question.from_row(row),
+            row["observation"],
+            row["verdict"] if row["verdict"] in (SUFFICIENT, INSUFFICIENT) else None,
+            row["judge"],
+            row["judge_prompt_sha256"],
         )
         for row in rows.iter_rows(named=True)
     }
+
+
+def _check_rows(rows: pl.DataFrame, folder: Path) -> None:
+    """A dataset may be anybody's, and data_type reaches the judge unfenced. Raises RunDirectoryError."""
+    if rows["id"].is_duplicated().any():
+        raise RunDirectoryError(
+            f"{folder}: question {rows.filter(rows['id'].is_duplicated())['id'][0]!r} stands twice."
+        )
+    for column, allowed in (("data_type", DATA_TYPES), ("problem_type", PROBLEM_TYPES)):
+        wrong = rows.filter(~pl.col(column).is_in(allowed).fill_null(False))
+        if wrong.height:
+            question_id, value = wrong.select("id", column).row(0)
+            raise RunDirectoryError(
+                f"{folder}: {column} of question {question_id!r} is {value!r:.60}, and none of {', '.join(allowed)}."
+            )
+    if rows.select(pl.any_horizontal(pl.col("problem", "options", "solution").is_null().any())).item():
+        raise RunDirectoryError(f"{folder}: a labelled question lacks its problem, options or solution.")
 
 
 def _from_file(path: Path, ids: pl.Series, rows: pl.DataFrame) -> dict[str, LabelledQuestion]:
