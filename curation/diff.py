@@ -95,7 +95,12 @@ class ConfigDiff(_Part):
         """What kind of change this is, the greatest one."""
         if None in (self.num_old, self.num_new) or self.columns_added or self.columns_removed or self.columns_retyped:
             return "schema"
-        return "rows" if self.rows.added or self.rows.removed or self.rows.changed else "nothing"
+        return "rows" if self.num_touched else "nothing"
+
+    @property
+    def num_touched(self) -> int:
+        """Rows that were added, removed or changed."""
+        return self.rows.added + self.rows.removed + self.rows.changed
 
     def reasons_for(self, kind: Kind) -> tuple[Reason, ...]:
         """The reasons of one kind of change."""
@@ -129,11 +134,15 @@ class DatasetDiff(_Part):
     @property
     def change(self) -> Literal["schema", "rows", "nothing"]:
         """The greatest change of all configs; another schema version is a change of the schema."""
-        versions = {self.old_schema_version, self.new_schema_version} - {None}
         changes = {config.change for config in self.configs}
-        if len(versions) > 1 or "schema" in changes:
+        if self.schema_version_changed or "schema" in changes:
             return "schema"
         return "rows" if "rows" in changes else "nothing"
+
+    @property
+    def schema_version_changed(self) -> bool:
+        """Whether both folders say their schema version, and not the same."""
+        return len({self.old_schema_version, self.new_schema_version} - {None}) > 1
 
 
 def diff_folders(old: Path, new: Path, *, old_name: str, new_name: str) -> DatasetDiff:

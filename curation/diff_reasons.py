@@ -164,6 +164,8 @@ def explain_moved(
     `here` and `there` are the rows of both sides by config; for removed rows `there` is the new one.
     """
     rows = pl.DataFrame({"id": ids})
+    if rows.is_empty():
+        return pl.DataFrame(schema={"reason": pl.String, "explained": pl.Boolean})
     elsewhere = _moved(kind, config, here, there)
     known = pl.concat([frame.select("id") for frame in there.values()]).unique().with_columns(is_known=pl.lit(True))
     found = rows.join(elsewhere, on="id", how="left", maintain_order="left")
