@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -25,6 +26,7 @@ from hypothesis import strategies as st
 from tests.hub import HubFault, LoopbackHub, client_environment
 from tests.hub.refusal import Refusal
 from tests.hub.repository import REF_NAME
+from tests.hub.xet import interleave
 
 REPO = "org/traces"
 CARD = """---
@@ -54,19 +56,23 @@ def outcome(call, *args, **kwargs):
 """
 
 
-def start_client(hub: LoopbackHub, home: Path, token: str | None, program: str, argument: object = "") -> Any:
+def start_client(
+    hub: LoopbackHub, home: Path, token: str | None, program: str, argument: object = "", *, xet: bool = False
+) -> Any:
     return subprocess.Popen(
         [sys.executable, "-c", PRELUDE + program, str(argument)],
-        env=client_environment(hub.url, home, token),
+        env=client_environment(hub.url, home, token, xet=xet),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def run_client(hub: LoopbackHub, home: Path, token: str | None, program: str, argument: object = "") -> Any:
+def run_client(
+    hub: LoopbackHub, home: Path, token: str | None, program: str, argument: object = "", *, xet: bool = False
+) -> Any:
     """The JSON that a client program prints."""
-    client = start_client(hub, home, token, program, argument)
+    client = start_client(hub, home, token, program, argument, xet=xet)
     stdout, stderr = client.communicate(timeout=120)
     assert client.returncode == 0, stderr
     return json.loads(stdout)
@@ -103,7 +109,6 @@ def hub(tmp_path: Path) -> Iterator[LoopbackHub]:
 
 
 PUBLISH = """
-from huggingface_hub.utils import disable_progress_bars
 first, second = (Path(ARGUMENT) / name for name in ("first", "second"))
 urls = [str(api.create_repo(REPO, repo_type="dataset", exist_ok=exist_ok)) for exist_ok in (False, True)]
 taken = outcome(api.create_repo, REPO, repo_type="dataset")
@@ -254,7 +259,7 @@ from datasets import load_dataset
 print(json.dumps(dict(
     info=outcome(api.dataset_info, REPO),
     download=outcome(hf.hf_hub_download, REPO, "README.md", repo_type="dataset"),
-    load=outcome(load_dataset, REPO, split="train"),
+    load=outcome(load_dataset, REPO, split="train", revision="v1"),
     upload=outcome(api.upload_file, path_or_fileobj=b"x", path_in_repo="x.txt", repo_id=REPO, repo_type="dataset"),
     tag=outcome(api.create_tag, REPO, tag="v9", repo_type="dataset"),
     create=outcome(api.create_repo, "org/new", repo_type="dataset"),
@@ -305,14 +310,14 @@ def test_who_may_not_is_refused_as_by_the_hub(
     hub: LoopbackHub, tmp_path: Path, access: dict[str, Any], token: str | None, expected: dict[str, Any]
 ) -> None:
     folder = write_folder(tmp_path / "folder")
-    hub.commit(REPO, {str(path.relative_to(folder)): path for path in folder.rglob("*.*")})
+    head = hub.commit(REPO, {str(path.relative_to(folder)): path for path in folder.rglob("*.*")})
+    hub.tag(REPO, "v1", head)
     hub.configure(REPO, **access)
-    head = hub.head(REPO)
     seen = run_client(hub, tmp_path / "home", token, REFUSED)
     for call, wanted in expected.items():
         got = seen[call]
         assert (got if isinstance(wanted, str) else got[1] if isinstance(wanted, int) else got[:2]) == wanted, got
-    assert hub.head(REPO) == head and hub.tags(REPO) == {} and hub.repos.keys() == {REPO}
+    assert hub.head(REPO) == head and hub.tags(REPO) == {"v1": head} and hub.repos.keys() == {REPO}
     assert (hub.repos[REPO].private, hub.repos[REPO].gated) == (
         access.get("private", False),
         access.get("gated", False),
@@ -364,16 +369,19 @@ def test_a_call_runs_exactly_at_its_boundary_and_may_use_the_hub(hub: LoopbackHu
     assert [title for _, title in hub.commits(REPO)] == ["first come", "initial commit"]
 
 
-@pytest.mark.parametrize(("when", "num_commits"), [("before", 1), ("after", 2)])
+@pytest.mark.parametrize(
+    ("when", "kind", "num_commits"),
+    [("before", "reset", 1), ("after", "reset", 2), ("before", "call", 2), ("after", "call", 2)],
+)
 def test_client_can_be_killed_at_the_commit_that_was_or_was_not_carried_out(
-    hub: LoopbackHub, tmp_path: Path, when: Any, num_commits: int
+    hub: LoopbackHub, tmp_path: Path, when: Any, kind: Any, num_commits: int
 ) -> None:
     hub.create(REPO)
     client = start_client(hub, tmp_path / "home", "hf_writer", PUSH)
-    hub.inject(HubFault("commit", when=when, kind="reset", call=client.kill))
+    hub.inject(HubFault("commit", when=when, kind=kind, call=client.kill))
     client.communicate(timeout=60)
     assert client.returncode == -signal.SIGKILL
-    assert len(hub.commits(REPO)) == num_commits
+    _wait_until(lambda: len(hub.commits(REPO)) == num_commits)
 
 
 def test_hanging_hub_answers_nobody_until_it_stops(hub: LoopbackHub, tmp_path: Path) -> None:
@@ -555,7 +563,7 @@ def test_push_to_hub_and_deletions_of_datasets_work(hub: LoopbackHub, tmp_path: 
     program = """
 from datasets import Dataset, load_dataset
 Dataset.from_dict({"q": [1, 2]}).push_to_hub("org/pushed")
-num_rows = len(load_dataset("org/pushed", split="train"))
+num_rows = len(load_dataset("org/pushed", split="train", revision=api.dataset_info("org/pushed").sha))
 api.create_tag("org/pushed", tag="v1", repo_type="dataset")
 api.delete_tag("org/pushed", tag="v1", repo_type="dataset")
 api.create_branch("org/pushed", branch="b/c", repo_type="dataset")
@@ -568,6 +576,44 @@ print(json.dumps([num_rows, no_tag, name]))
     num_rows, no_tag, name = run_client(hub, tmp_path / "home", "hf_writer", program)
     assert (num_rows, no_tag[:2], name) == (2, ["RevisionNotFoundError", 404], "org-admin")
     assert hub.repos == {}
+
+
+def test_xet_uploads_are_rebuilt_and_download_through_xet_and_without(hub: LoopbackHub, tmp_path: Path) -> None:
+    first, second = write_folder(tmp_path / "first"), write_folder(tmp_path / "second", changed=True)
+    rows = np.arange(300_000, dtype=np.float32)  # each compression of chunks: none, plain, grouped
+    for folder, content in ((first, os.urandom(200_000)), (second, b"again and " * 70_000 + rows.tobytes())):
+        (folder / "data/extra.bin").write_bytes(content)
+    seen = run_client(hub, tmp_path / "home", "hf_writer", PUBLISH, tmp_path, xet=True)
+    assert hub.tags(REPO) == {"v1.0.0": seen["one"], "v1.1.0": seen["two"]} and seen["again"] == seen["two"]
+    assert hub.count("lfs-put") == 0 < hub.count("xet-token")
+    program = """
+from datasets import load_dataset
+assert len(list(load_dataset(REPO, split="train", revision="v1.1.0", streaming=True))) == 23
+print(json.dumps([hf.snapshot_download(REPO, repo_type="dataset", revision=tag) for tag in ("v1.0.0", "v1.1.0")]))
+"""
+    for xet in (True, False):
+        num_tokens = hub.count("xet-token")
+        snapshots = run_client(hub, tmp_path / f"reader-{xet}", None, program, xet=xet)
+        assert (hub.count("xet-token") > num_tokens) is xet
+        for tag, folder, snapshot in zip(hub.tags(REPO), (first, second), snapshots, strict=True):
+            for path in folder.rglob("*.*"):
+                name = str(path.relative_to(folder))
+                assert path.read_bytes() == hub.read(REPO, tag, name) == (Path(snapshot) / name).read_bytes()
+
+
+def test_killed_xet_upload_leaves_the_store_usable(hub: LoopbackHub, tmp_path: Path) -> None:
+    hub.create(REPO)
+    client = start_client(hub, tmp_path / "home", "hf_writer", PUSH, xet=True)
+    hub.inject(HubFault("commit", kind="reset", call=client.kill))
+    client.communicate(timeout=60)
+    assert client.returncode == -signal.SIGKILL and len(hub.commits(REPO)) == 1
+    assert run_client(hub, tmp_path / "home", "hf_writer", PUSH, xet=True) == "done"
+    assert hub.read(REPO, "main", "data/a.parquet") == b"large"
+
+
+@given(st.binary(max_size=40))
+def test_interleaving_undoes_the_grouping_of_each_fourth_byte(content: bytes) -> None:
+    assert interleave(b"".join(content[place::4] for place in range(4))) == content
 
 
 def test_hub_process_finds_what_another_left_and_streams_it_in_little_memory(tmp_path: Path) -> None:

@@ -7,6 +7,9 @@
 
 or as a process of its own, which prints its URL: `python -m tests.hub --root DIR --port 0`.
 
+With `client_environment(..., xet=True)` large files go through the client's own hf_xet. It locks its store, so then
+only one client process may run at a time.
+
 The client reads its environment when it is imported, and falls back on its cache when a hub refuses it: run it in a
 subprocess, and give each test that expects a refusal a home of its own.
 """

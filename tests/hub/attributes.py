@@ -10,14 +10,15 @@ _LARGE: Final = (
     "pickle pkl pt pth rar safetensors tar.* tar tflite tgz wasm xz zip zst pcm sam raw aac flac mp3 ogg wav "
     "bmp gif png tiff jpg jpeg webp mp4 webm"
 )
+SAMPLE_BYTES: Final = 512  # what the client sends of a file for this decision
 DATASET_ATTRIBUTES: Final = "".join(f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in _LARGE.split())
 
 
-def is_large(path: str, size: int, first_bytes: bytes, attributes: str, above_bytes: int) -> bool:
+def is_large(path: str, size: int, sample: bytes, attributes: str, above_bytes: int) -> bool:
     """Whether the hub keeps a file as a large one. An empty file never is, because no store takes empty objects."""
     if size == 0:
         return False
-    return size > above_bytes or b"\0" in first_bytes[:512] or _is_named(path, attributes)
+    return size > above_bytes or b"\0" in sample[:SAMPLE_BYTES] or _is_named(path, attributes)
 
 
 def _is_named(path: str, attributes: str) -> bool:

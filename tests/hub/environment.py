@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 # Whatever the developer's shell says about the hub or a proxy must not reach the client.
-_FOREIGN = ("HF_", "HUGGING_FACE_", "HUGGINGFACE_")
+_FOREIGN = ("HF_", "HUGGING_FACE_", "HUGGINGFACE_", "TRANSFORMERS_")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 

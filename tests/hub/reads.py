@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -125,6 +126,19 @@ async def list_paths(call: Call) -> Reply:
     return json_reply(_describe_paths(call, oid, [path for path in wanted if path in known], expand=expand))
 
 
+async def give_xet_token(call: Call) -> Reply:
+    """Where the client's hf_xet puts and finds chunks. It reads the body, the Python side the headers."""
+    check = check_write if call.route.rest == ("write",) else check_download
+    check(call.user, call.repository.state)
+    expires = int(time.time()) + 3600
+    headers = {
+        "X-Xet-Cas-Url": call.store.xet.url,
+        "X-Xet-Access-Token": "loopback",
+        "X-Xet-Token-Expiration": str(expires),
+    }
+    return json_reply({"casUrl": call.store.xet.url, "accessToken": "loopback", "exp": expires}, headers=headers)
+
+
 async def resolve(call: Call) -> Reply:
     repository = call.repository
     check_download(call.user, repository.state)
@@ -136,6 +150,9 @@ async def resolve(call: Call) -> Reply:
     headers = {"X-Repo-Commit": oid, "ETag": f'"{entry.oid}"'}
     if entry.lfs:
         headers |= {"X-Linked-Etag": f'"{entry.oid}"', "X-Linked-Size": str(entry.size)}
+    if xet_file := call.store.xet.find(entry.sha256):
+        token = f"{call.url}/api/{call.route.kind}s/{call.route.repo}/xet-read-token/{oid}"
+        headers |= {"X-Xet-Hash": xet_file.hash, "Link": f'<{token}>; rel="xet-auth"'}
     wanted = call.request.headers.get("Range")
     if call.request.headers.get("If-Range", headers["ETag"]) != headers["ETag"]:
         wanted = None
@@ -145,6 +162,9 @@ async def resolve(call: Call) -> Reply:
 def _describe_paths(call: Call, oid: str, paths: list[str], *, expand: bool = False) -> list[dict[str, Any]]:
     tree = call.repository.commit(oid).tree
     described = [describe_path(tree, path) for path in paths]
+    for entry in described:
+        if "lfs" in entry and (xet_file := call.store.xet.find(entry["lfs"]["oid"])):
+            entry["xetHash"] = xet_file.hash
     if expand or call.is_set("expand"):
         history = list(call.repository.history(oid))
         for entry in described:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.hub.attributes import DATASET_ATTRIBUTES, is_large
+from tests.hub.attributes import DATASET_ATTRIBUTES, SAMPLE_BYTES, is_large
 from tests.hub.history import Commit, Entry, RepoState, large_entry, small_entry
 from tests.hub.objects import Objects
 from tests.hub.refusal import Refusal, no_revision
@@ -85,13 +85,17 @@ class Repository:
 
     def store(self, path: str, content: bytes | Path, revision: str, *, above_bytes: int) -> Entry:
         """Add the bytes of a file; whether it is a large one depends on its name, size and .gitattributes."""
-        size = content.stat().st_size if isinstance(content, Path) else len(content)
-        if is_large(path, size, b"" if isinstance(content, Path) else content, self.attributes(revision), above_bytes):
-            added = self.objects.add_file(content) if isinstance(content, Path) else self.objects.add(content)
-            return large_entry(added, size)
+        if isinstance(content, Path):
+            with content.open("rb") as stream:
+                size, sample = content.stat().st_size, stream.read(SAMPLE_BYTES)
+        else:
+            size, sample = len(content), content[:SAMPLE_BYTES]
+        large = is_large(path, size, sample, self.attributes(revision), above_bytes)
+        if large and isinstance(content, Path):
+            return large_entry(self.objects.add_file(content), size)
         content = content.read_bytes() if isinstance(content, Path) else content
-        self.objects.add(content)
-        return small_entry(content)
+        sha256 = self.objects.add(content)
+        return large_entry(sha256, size) if large else small_entry(content)
 
     def attributes(self, revision: str) -> str:
         entry = self.tree(revision).get(".gitattributes")

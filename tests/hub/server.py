@@ -48,7 +48,7 @@ class LoopbackHub:
     is safe from any thread and raises Refusal, as the clients' calls do.
 
     Counted, and kept over a restart: `requests` in order of arrival, `uploaded` the sha256 of each large file whose
-    bytes arrived over the wire.
+    bytes arrived from a client, by PUT or through Xet.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ class LoopbackHub:
         self._stopping = asyncio.Event()
         app = web.Application(client_max_size=1 << 30)
         app.router.add_route("*", "/{path:.*}", self._answer)
-        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.0)
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=0.0)
         await runner.setup()
         site = web.SockSite(runner, listener, backlog=128)
         await site.start()
@@ -212,6 +212,8 @@ class LoopbackHub:
         struck = [
             fault for fault in list(self.faults) if fault.meets(route.endpoint, request.method, unquote(raw_path))
         ]
+        if struck and route.endpoint != "lfs-put":
+            await request.read()  # it has arrived in full, so that a client killed by the fault does not unmake it
         for fault in struck:
             if fault.when == "before" and (replaced := await self._strike(fault, request)) is not None:
                 seen.status = replaced.status
@@ -273,6 +275,8 @@ async def _endpoint(call: Call) -> Reply:
             return await reads.list_paths(call)
         case "resolve":
             return await reads.resolve(call)
+        case "xet-token":
+            return await reads.give_xet_token(call)
         case "auth-check":
             return await reads.auth_check(call)
         case "create":

@@ -1,4 +1,4 @@
-"""All repositories under one root folder: root/datasets/org/name, root/models/org/name."""
+"""All repositories under one root folder: root/datasets/org/name, root/models/org/name, and root/xet for them all."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.hub.refusal import Refusal, no_repo
 from tests.hub.repository import Repository
 from tests.hub.users import User
+from tests.hub.xet import XetStore
 
 REPO_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
@@ -29,6 +30,7 @@ class Store:
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
+        self.xet = XetStore(self.root / "xet")
         for path in sorted(self.root.glob("*s/*/*/repo.json")):
             repository = Repository(path.parent)
             self.repositories[key_of(repository.state.kind, repository.state.name)] = repository
