@@ -65,21 +65,28 @@ class RunDirectory:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the directory. The kernel drops the lock when the process dies, however it dies.
-
-        Raises RunDirectoryError when another run holds it.
-        """
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                raise RunDirectoryError(
-                    f"{self.root} is in use by another run (process {holder}). Wait for it, or give run_dir=ANOTHER."
-                ) from error
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+        """Hold the directory. Raises RunDirectoryError when another run holds it."""
+        with hold_folder(self.root, "give run_dir=ANOTHER"):
             yield
+
+
+@contextmanager
+def hold_folder(folder: Path, otherwise: str) -> Iterator[None]:
+    """Keep every other run out of a folder, which is made. The kernel drops the lock when the process dies, however.
+
+    Raises RunDirectoryError when another run holds it; `otherwise` is what to do but wait.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise RunDirectoryError(
+                f"{folder} is in use by another run (process {holder}). Wait for it, or {otherwise}."
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

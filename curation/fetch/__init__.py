@@ -1,0 +1,7 @@
+"""Media for a chosen part of a dataset, fetched from the hub repository that holds the source archives.
+
+wanted   which files the chosen rows ask for          holdings  where in the repository each of them lies
+zips     a zip by ranges of bytes, trusting nothing   tars      the same for tar and tar.gz, read from the front
+plan     what to transfer, and how                    unpack    one file put in place, whole or not at all
+fetch    the job
+"""
