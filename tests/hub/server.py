@@ -29,12 +29,14 @@ SOMEBODY_ELSE = "somebody-else"
 
 @dataclass
 class HubRequest:
-    """`path` is raw, without the query. `status` is None while there is no answer, and when it was lost."""
+    """`path` is raw, without the query. `status` is None while there is no answer, and when it was lost; `num_bytes`
+    counts the body of the answer."""
 
     method: str
     path: str
     endpoint: str
     status: int | None = None
+    num_bytes: int = 0
 
 
 class LoopbackHub:
@@ -225,6 +227,7 @@ class LoopbackHub:
             elif fault.when == "after" and (replaced := await self._strike(fault, request)) is not None:
                 reply = replaced
         seen.status = reply.status
+        seen.num_bytes = 0 if request.method == "HEAD" else reply.num_bytes
         return await reply.send(request)
 
     async def _carry_out(self, route: Route, request: web.Request) -> Reply:
