@@ -33,7 +33,7 @@ from curation.labelled import LabelFile, LabelledQuestion, load_label_file
 from curation.locate import LocatedDataset
 from curation.progress import show_progress
 from curation.prompts import load_judge_prompt
-from curation.rundir import RunDirectory
+from curation.rundir import hold_folder
 from curation.verify import Verification, Verifier, VerifyConfig
 
 CHECK: Final = "agreement"  # checks/agreement.json
@@ -213,9 +213,7 @@ def _spent_usd(journal: Path) -> float:
 def _lock(folder: Path, stack: AsyncExitStack) -> None:
     """Two commands at a time would pay twice. Raises RunDirectoryError."""
     try:
-        stack.enter_context(RunDirectory(folder).lock())
-    except RunDirectoryError as error:
-        raise RunDirectoryError(f"another command asks judges in {folder} right now. Wait for it.") from error
+        stack.enter_context(hold_folder(folder, "end that process"))
     except PermissionError as error:
         raise RunDirectoryError(
             f"cannot write {folder}: {error.strerror}. Answers are kept there; copy the labels to a folder of yours."

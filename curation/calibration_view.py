@@ -90,7 +90,7 @@ def _cells(found: Agreement) -> tuple[str, ...]:
 
 def _judge_pairs(pairs: Sequence[JudgePair]) -> Table:
     table = _table(
-        "Two judges on the same questions: right where the other is wrong (exact McNemar test)",
+        "Who alone is right, of two judges (exact McNemar test)",
         ["first", "second"],
         ["questions", "only 1st", "only 2nd", "p"],
     )

@@ -20,6 +20,7 @@ from curation.calibration import Calibration
 from curation.checks import read_check
 from curation.journal import read_journal
 from curation.judge import JUDGE_SCHEMA
+from curation.rundir import hold_folder
 from curation.schema import INSUFFICIENT, SUFFICIENT
 from tests.folders import kept_row, rejected_row, write_folder
 from tests.loopback import Fault, LoopbackServer, prompt_of
@@ -422,11 +423,9 @@ def test_hostile_dataset_reaches_no_judge(tmp_path, capfd, changes):
 
 
 def test_second_command_at_the_same_time_is_refused(tmp_path, capfd):
-    from curation.rundir import RunDirectory
-
     folder = write_dataset(tmp_path)
     labels = write_labels(tmp_path / "labels.parquet", range(3), truth)
-    with LoopbackServer() as server, RunDirectory(folder / "checks" / "calibrate").lock():
+    with LoopbackServer() as server, hold_folder(folder / "checks" / "calibrate", "stop"):
         judge = write_judge(tmp_path / "judge.yaml", server)
         assert "Wait for it" in failed(capfd, labels, "--dataset", folder, "--judge", f"j={judge}")
         assert server.asked.total() == 0
