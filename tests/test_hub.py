@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +27,7 @@ from hypothesis import strategies as st
 from tests.hub import HubFault, LoopbackHub, client_environment
 from tests.hub.refusal import Refusal
 from tests.hub.repository import REF_NAME
+from tests.hub.routes import Route, find_route
 from tests.hub.xet import interleave
 
 REPO = "org/traces"
@@ -548,6 +550,43 @@ def test_reference_names_hold_nothing_that_git_refuses(name: str) -> None:
         assert not set(name) & set(" ~^:?*[\\") and ".." not in name and name[-1] not in "/."
 
 
+@given(st.text(min_size=1), st.lists(st.text(min_size=1), min_size=1))
+def test_any_revision_and_path_is_found_in_a_raw_path_as_it_was(revision: str, parts: list[str]) -> None:
+    path = "/".join(parts)
+    raw_path = f"/datasets/org/name/resolve/{quote(revision, safe='')}/{quote(path, safe='')}"
+    assert find_route(raw_path) == Route("resolve", "dataset", "org/name", (revision, path))
+    raw_path = f"/api/models/org/name/tree/{quote(revision, safe='')}/{quote(path)}"
+    assert find_route(raw_path.rstrip("/")).rest == (revision, path.rstrip("/"))
+
+
+@pytest.mark.parametrize("raw_path", ["/", "/api", "/api/datasets/org", "/org/name", "/api/datasets/org/name/none/x"])
+def test_path_that_the_hub_does_not_serve_is_404_and_recorded(bytes_hub: Any, raw_path: str) -> None:
+    hub, _ = bytes_hub
+    assert ask(hub, "GET", raw_path)[0] == 404
+    assert (hub.requests[-1].endpoint, hub.requests[-1].status) == ("unknown", 404)
+
+
+def test_large_files_are_named_by_attributes_size_or_a_zero_byte(tmp_path: Path) -> None:
+    with LoopbackHub(tmp_path / "hub", large_above_bytes=100) as hub:
+        attributes = b"*.parquet filter=lfs\n*.txt filter=lfs\nsmall/* -filter\nbig/** filter=lfs\n"
+        hub.commit(REPO, {".gitattributes": attributes})
+        files = {"a.txt": b"a", "small/b.txt": b"b", "big/x/c.md": b"c", "d.md": b"d" * 101, "e.md": b"\0"}
+        (tmp_path / "f.md").write_bytes(b"\0")
+        hub.commit(REPO, {**files, "f.md": tmp_path / "f.md", "g.md": b"g" * 100, "empty.parquet": b""})
+        large = {path for path, oid in hub.tree(REPO).items() if len(oid) == 64}
+        assert large == {"a.txt", "big/x/c.md", "d.md", "e.md", "f.md"}
+
+
+def test_stopped_hub_starts_again_at_its_address_with_what_it_had(hub: LoopbackHub) -> None:
+    oid = hub.commit(REPO, {"a.txt": b"a"})
+    url = hub.url
+    hub.stop()
+    with pytest.raises(ConnectionRefusedError):
+        ask(hub, "GET", f"/api/datasets/{REPO}")
+    hub.start()
+    assert (hub.url, json.loads(ask(hub, "GET", f"/api/datasets/{REPO}")[2])["sha"]) == (url, oid)
+
+
 def test_models_are_repositories_too(hub: LoopbackHub, tmp_path: Path) -> None:
     program = """
 api.create_repo("org/model")
@@ -580,9 +619,10 @@ print(json.dumps([num_rows, no_tag, name]))
 
 def test_xet_uploads_are_rebuilt_and_download_through_xet_and_without(hub: LoopbackHub, tmp_path: Path) -> None:
     first, second = write_folder(tmp_path / "first"), write_folder(tmp_path / "second", changed=True)
-    rows = np.arange(300_000, dtype=np.float32)  # each compression of chunks: none, plain, grouped
-    for folder, content in ((first, os.urandom(200_000)), (second, b"again and " * 70_000 + rows.tobytes())):
-        (folder / "data/extra.bin").write_bytes(content)
+    # One file for each compression of chunks: none, plain, grouped.
+    (first / "noise.bin").write_bytes(os.urandom(200_000))
+    (first / "words.bin").write_bytes(b"again and " * 70_000)
+    (second / "numbers.bin").write_bytes(np.arange(300_001, dtype=np.float32).tobytes() + b"odd")
     seen = run_client(hub, tmp_path / "home", "hf_writer", PUBLISH, tmp_path, xet=True)
     assert hub.tags(REPO) == {"v1.0.0": seen["one"], "v1.1.0": seen["two"]} and seen["again"] == seen["two"]
     assert hub.count("lfs-put") == 0 < hub.count("xet-token")

@@ -16,7 +16,8 @@ subprocess, and give each test that expects a refusal a home of its own.
 
 from tests.hub.environment import client_environment
 from tests.hub.faults import HubFault
-from tests.hub.server import HubRequest, LoopbackHub
+from tests.hub.server import LoopbackHub
+from tests.hub.serving import HubRequest
 from tests.hub.users import DEFAULT_USERS, User
 
 __all__ = ["DEFAULT_USERS", "HubFault", "HubRequest", "LoopbackHub", "User", "client_environment"]
