@@ -1,37 +1,46 @@
 """The dataset folder's card: README.md with front matter that `datasets` obeys, and a body for people.
 
-The text is cards/dataset_card.md.j2. Whatever the template prints is escaped unless it is `Markdown`, so a hostile name
-in the data cannot break the page; a value that nobody gave is an error, never an empty string.
+The text is cards/dataset_card.md.j2. Its first screen says what the dataset is, how good it is and how to load it.
+Every number comes from the report, the checks, the Parquet files or the provenance: what was not measured is said to be
+not measured, and a value that nobody gave is an error (markdown.py).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from importlib.resources import files
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import jinja2
 import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 
-from curation.errors import ConfigError, RunDirectoryError
-from curation.facts import config_files, find_dataset, read_footer
+from curation.calibration import PAPER_JUDGES, RECORDED, Calibration, JudgeAgreement
+from curation.errors import RunDirectoryError
+from curation.facts import config_files, find_dataset
+from curation.front_matter import DEFAULT_CONFIG, describe_config, render_front_matter, rows_of, type_name
+from curation.markdown import Markdown, escape, fence, render
+from curation.overlaps.report import OverlapReport
 from curation.provenance import Provenance
-from curation.report import Report, percent, plain
-from curation.schema import CONFIG_FILES, CONFIGS, REJECTED, SCHEMA_VERSION
+from curation.publication import PAPER, Publication, license_fields, render_citation, render_license
+from curation.report import Maker, Report
+from curation.schema import CONFIGS, INSUFFICIENT, PROBLEM_TYPES, REJECTED, SCHEMA_VERSION, SUFFICIENT
+from curation.stats import PAPER_KEPT
+
+if TYPE_CHECKING:
+    from curation.release_compare import ReleaseComparison
+
+__all__ = ["Checks", "Publication", "render_card", "render_citation", "render_license", "write_card"]
 
 TEMPLATE: Final = "dataset_card.md.j2"
 SHAPES: Final = "shapes"  # the source kind of the demo world
-DEFAULT_CONFIG: Final = "cot"
-MOST_ROWS: Final = 20
-# The hub's own names; anything else is "other" there, and is named in the body.
-HUB_LICENSES: Final = frozenset(
-    ("apache-2.0", "mit", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0")
-)
-SIZES: Final = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
-SIZE_NAMES: Final = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M")
+MOST_ROWS: Final = 20  # of a table
+MOST_REASONS: Final = 8  # of a step in the funnel
+MOST_NAMES: Final = 3  # in a sentence
+EXAMPLE_CHARS: Final = 700  # of a segment
+PROMPTS: Final = {"generator": "prompts/trace.txt", "judge": "prompts/judge.txt"}
 CONFIG_MEANING: Final[Mapping[str, str]] = {
     "cot": "questions with their accepted trace (the default)",
     "rejected": "every other record that was read, with the reason and the raw completion",
@@ -70,165 +79,195 @@ COLUMN_MEANING: Final[Mapping[str, str]] = {
     "detail": "the reason in words (config rejected only)",
     "completion": "raw model text (config rejected only)",
 }
-_SPECIAL: Final = re.compile(r"([\\`*_\[\]<>|~$&@#!])")
-_NAMED_TYPES: Final[Mapping[pa.DataType, str]] = {
-    pa.string(): "string",
-    pa.large_string(): "large_string",
-    pa.int64(): "int64",
-    pa.float64(): "float64",
-    pa.bool_(): "bool",
-}
 
 
-class Markdown(str):
-    """Text that is Markdown already: printed as it is."""
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What was measured beside the rows; null = was not."""
+
+    agreement: Calibration | None = None
+    overlaps: OverlapReport | None = None
+    comparison: ReleaseComparison | None = None
 
 
-def write_card(dataset_dir: Path, report: Report, provenance: Provenance) -> Path:
+NO_CHECKS: Final = Checks()
+
+
+def write_card(
+    dataset_dir: Path,
+    report: Report,
+    provenance: Provenance,
+    publication: Publication | None = None,
+    checks: Checks = NO_CHECKS,
+) -> Path:
     """Write README.md; plots that lie in `plots/` are shown. Returns its path.
 
-    Raises ConfigError when a value is missing, RunDirectoryError when the Parquet files do not fit.
+    Raises ConfigError when a value is missing, RunDirectoryError when the Parquet files or the prompts do not fit.
     """
     folder = find_dataset(dataset_dir)
     path = folder / "README.md"
     torn = path.with_name(path.name + ".tmp")
-    torn.write_text(render_card(folder, report, provenance), encoding="utf-8")
+    torn.write_text(render_card(folder, report, provenance, publication, checks), encoding="utf-8")
     torn.replace(path)
     return path
 
 
-def render_card(dataset_dir: Path, report: Report, provenance: Provenance) -> str:
-    """The card's text; it depends on the report, the provenance, the Parquet footers and the names of the plots."""
-    infos = [_describe_config(dataset_dir, config) for config in CONFIGS]
-    num_rows = {info["config_name"]: info["splits"][0]["num_examples"] for info in infos}
+def render_card(
+    dataset_dir: Path,
+    report: Report,
+    provenance: Provenance,
+    publication: Publication | None = None,
+    checks: Checks = NO_CHECKS,
+) -> str:
+    """The card's text. Without `publication` it speaks of a local folder.
+
+    It depends on the arguments, the Parquet footers, the first row, the prompts and the names of the plots.
+    """
+    infos = [describe_config(dataset_dir, config) for config in CONFIGS]
+    num_rows = rows_of(infos)
     funnel = report.funnel
     if (num_rows["cot"], num_rows["rejected"], num_rows["rl"]) != (funnel.num_kept, funnel.num_rejected, report.num_rl):
         raise RunDirectoryError(f"{dataset_dir} is not what the report was measured on. Measure it again.")
     synthetic = provenance.source == SHAPES
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined,
-        finalize=_print,
-        autoescape=False,  # this is Markdown: `_print` escapes for it
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(count=lambda number: f"{number:,}", percent=percent)
-    try:
-        return environment.from_string(files("cards").joinpath(TEMPLATE).read_text("utf-8")).render(
-            front_matter=Markdown(yaml.safe_dump(_front_matter(report, infos, synthetic), sort_keys=False)),
-            report=report,
-            funnel=funnel,
-            provenance=provenance,
+    name = "VideoP2R-CoT" if publication is None else publication.repo.rpartition("/")[2]
+    return render(
+        TEMPLATE,
+        front_matter=render_front_matter(
+            infos,
+            name=f"{name}{', demo world' if synthetic else ''}",
+            license_fields=license_fields(report, publication),
             synthetic=synthetic,
-            configs=[(config, Markdown(CONFIG_MEANING[config]), num_rows[config]) for config in CONFIGS],
-            columns=[_column_cells(field) for field in REJECTED],
-            multiple_choice=next(row.kept for row in report.survival if row.value == "multiple choice"),
-            plots={picture.stem for picture in (dataset_dir / "plots").glob("*.png")},
-            quoted_config=_fence(yaml.safe_dump(provenance.config, sort_keys=False)),
-            schema_version=SCHEMA_VERSION,
-            most_rows=MOST_ROWS,
-        )
-    except jinja2.UndefinedError as error:
-        raise ConfigError(f"{TEMPLATE} needs a value that nobody gave: {error}") from error
-
-
-def escape(text: str) -> Markdown:
-    """One line of plain text that no Markdown reader takes for anything else, link or mathematics included."""
-    line = plain(" ".join(text.split()), most=100)
-    line = _SPECIAL.sub(r"\\\1", line).replace("://", ":\\//")
-    return Markdown(re.sub(r"(?i)\b(www)\.", r"\1\\.", line))
-
-
-def _print(value: object) -> object:
-    """What the template does with every expression."""
-    if isinstance(value, jinja2.Undefined):
-        return str(value)  # raises UndefinedError: StrictUndefined
-    if isinstance(value, Markdown):
-        return value
-    if isinstance(value, str):
-        return escape(value)
-    if isinstance(value, int | float):
-        return value
-    raise ConfigError(f"{TEMPLATE} prints {value!r}, which is no text and no number.")
-
-
-def _front_matter(report: Report, infos: list[dict[str, Any]], synthetic: bool) -> dict[str, Any]:
-    tags = ["video", "image", "chain-of-thought", "reasoning", "perception", "videop2r"]
-    configs = [
-        {
-            "config_name": config,
-            "data_files": [{"split": "train", "path": f"{CONFIG_FILES[config]}-*.parquet"}],
-            **({"default": True} if config == DEFAULT_CONFIG else {}),
-        }
-        for config in CONFIGS
-    ]
-    return {
-        "pretty_name": f"VideoP2R-CoT{', demo world' if synthetic else ''} ({report.funnel.num_kept:,} traces)",
-        "language": ["en"],
-        "license": _hub_licenses(report),
-        "annotations_creators": ["machine-generated"],
-        "task_categories": ["video-text-to-text", "visual-question-answering"],
-        "size_categories": [SIZE_NAMES[sum(report.funnel.num_kept >= size for size in SIZES)]],
-        "tags": [*tags, "synthetic"] if synthetic else tags,
-        "configs": configs,
-        "dataset_info": infos,
-    }
-
-
-def _hub_licenses(report: Report) -> list[str] | str:
-    """The licences of the kept rows by the hub's names: `unknown` when a row has none, `other` for a foreign one."""
-    names = {tally.value for tally in report.licenses if tally.num_kept}
-    if not names or None in names:
-        return "unknown"
-    known = sorted(str(name).lower() for name in names)
-    return known if HUB_LICENSES.issuperset(known) else "other"
-
-
-def _describe_config(dataset_dir: Path, config: str) -> dict[str, Any]:
-    """`dataset_info` of one config from the Parquet footers: `datasets` refuses to load when it is wrong.
-
-    num_bytes is the uncompressed size.
-    """
-    paths = config_files(dataset_dir, config)
-    footers = [read_footer(path) for path in paths]
-    schemas = [footer.schema.to_arrow_schema().remove_metadata() for footer in footers]
-    for path, schema in zip(paths, schemas, strict=True):
-        if not schema.equals(schemas[0]):
-            raise RunDirectoryError(f"{path} has other columns than {paths[0].name}. Run the pipeline again.")
-    num_bytes = sum(
-        footer.row_group(place).total_byte_size for footer in footers for place in range(footer.num_row_groups)
+            source=provenance.media_repo,
+        ),
+        name=name,
+        report=report,
+        funnel=funnel,
+        provenance=provenance,
+        publication=publication,
+        checks=checks,
+        synthetic=synthetic,
+        was_run=bool(provenance.config),
+        min_score=_entry(provenance.config, "filter", "min_score"),
+        world=(_entry(provenance.config, "source", "num_questions"), _entry(provenance.config, "source", "seed")),
+        verdicts=_Verdicts.of(report),
+        makers={role: _name_makers(makers) for role, makers in _makers(report).items()},
+        all_makers=_makers(report),
+        prompts=_find_prompts(dataset_dir, report),
+        configs=[(config, Markdown(CONFIG_MEANING[config]), num_rows[config]) for config in CONFIGS],
+        columns=[_column_cells(field) for field in REJECTED],
+        example=_render_example(dataset_dir),
+        share_of_type={row.value: row.kept for row in report.survival if row.by == "problem_type"},
+        judge=_recorded_judge(checks.agreement),
+        judge_types=_judge_types(checks.agreement),
+        paper_judges=PAPER_JUDGES,
+        paper_kept=PAPER_KEPT,
+        plots={picture.stem for picture in (dataset_dir / "plots").glob("*.png")},
+        has_file_hashes=(dataset_dir / "stats/files.json").exists(),
+        quoted_config=fence(yaml.safe_dump(provenance.config, sort_keys=False), "yaml"),
+        schema_version=SCHEMA_VERSION,
+        paper=PAPER,
+        most_rows=MOST_ROWS,
+        most_reasons=MOST_REASONS,
     )
-    num_rows = sum(footer.num_rows for footer in footers)
-    return {
-        "config_name": config,
-        "features": [_feature(field) for field in schemas[0]],
-        "splits": [{"name": "train", "num_bytes": num_bytes, "num_examples": num_rows}],
-        "download_size": sum(path.stat().st_size for path in paths),
-        "dataset_size": num_bytes,
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdicts:
+    """Kept rows by their verdict."""
+
+    num_sufficient: int
+    num_insufficient: int
+    num_none: int
+
+    @classmethod
+    def of(cls, report: Report) -> _Verdicts:
+        num_kept = {tally.value: tally.num_kept for tally in report.verdicts}
+        return cls(num_kept.get(SUFFICIENT, 0), num_kept.get(INSUFFICIENT, 0), num_kept.get(None, 0))
+
+
+def _makers(report: Report) -> dict[str, tuple[Maker, ...]]:
+    return {"generator": report.generators, "judge": report.judges}
+
+
+def _name_makers(makers: Sequence[Maker]) -> Markdown | None:
+    """The models behind the kept rows, in a sentence; None when no row names one."""
+    names = list(dict.fromkeys(maker.model for maker in makers if maker.num_kept and maker.model is not None))
+    if not names:
+        return None
+    more = [f"{len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES else []
+    shown = [*(escape(name) for name in names[:MOST_NAMES]), *more]
+    return Markdown(" and ".join(filter(None, (", ".join(shown[:-1]), shown[-1]))))
+
+
+def _find_prompts(folder: Path, report: Report) -> dict[str, list[tuple[str, str | None]]]:
+    """Role -> (sha256, file in the folder or None) of every prompt that the rows name.
+
+    Raises RunDirectoryError when the folder has another prompt than the one that a row was made with.
+    """
+    found: dict[str, list[tuple[str, str | None]]] = {}
+    for role, makers in _makers(report).items():
+        named = dict.fromkeys(maker.prompt_sha256 for maker in makers if maker.prompt_sha256 is not None)
+        file = folder / PROMPTS[role]
+        if not file.exists():
+            found[role] = [(sha256, None) for sha256 in named]
+            continue
+        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+        if other := [other for other in named if other != sha256]:
+            raise RunDirectoryError(
+                f"{file} is not the prompt that the rows name: its sha256 is {sha256[:12]}..., theirs "
+                f"{other[0][:12]}... Put the prompt there that the rows were made with, or run the pipeline again."
+            )
+        found[role] = [(sha256, PROMPTS[role])]
+    return found
+
+
+def _render_example(folder: Path) -> Markdown | None:
+    """The first row as a quotation; None without rows."""
+    for path in config_files(folder, DEFAULT_CONFIG):
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=1):
+                (row,) = batch.to_pylist()
+                return _quote(row)
+    return None
+
+
+def _quote(row: Mapping[str, Any]) -> Markdown:
+    options = " ".join(row["options"] or ())
+    parts = {
+        f"Question ({row['data_type']}, {row['problem_type']})": f"{row['problem']} {options}",
+        "Observation": row["observation"],
+        "Think": row["think"],
+        "Answer": row["answer"],
     }
+    return Markdown(
+        "\n>\n".join(
+            f"> **{escape(name)}**: {escape(text, most=EXAMPLE_CHARS)}"
+            for name, text in parts.items()
+            if text is not None
+        )
+    )
 
 
-def _feature(field: pa.Field) -> dict[str, str]:
-    if pa.types.is_list(field.type):
-        return {"name": field.name, "list": _type_name(field.type.value_type)}
-    return {"name": field.name, "dtype": _type_name(field.type)}
+def _recorded_judge(calibration: Calibration | None) -> JudgeAgreement | None:
+    """The judge whose verdicts the rows hold, when it was among those compared."""
+    judges = () if calibration is None else calibration.judges
+    return next((judge for judge in judges if judge.name == RECORDED), None)
 
 
-def _type_name(dtype: pa.DataType) -> str:
-    if pa.types.is_list(dtype):
-        return f"list of {_type_name(dtype.value_type)}"
-    if dtype not in _NAMED_TYPES:
-        raise RunDirectoryError(f"a column has the type {dtype}, which the published format does not use.")
-    return _NAMED_TYPES[dtype]
+def _judge_types(calibration: Calibration | None) -> list[str]:
+    """The problem types on which any judge was compared."""
+    judges = () if calibration is None else calibration.judges
+    compared = {part.problem_type for judge in judges for part in judge.by_type if part.agreement.accuracy.total}
+    return [name for name in PROBLEM_TYPES if name in compared]
+
+
+def _entry(config: Mapping[str, Any], *keys: str) -> Any:
+    """An entry of the resolved config, null where it has none."""
+    value: Any = config
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def _column_cells(field: pa.Field) -> tuple[Markdown, Markdown, Markdown]:
-    return Markdown(f"`{field.name}`"), Markdown(_type_name(field.type)), Markdown(COLUMN_MEANING[field.name])
-
-
-def _fence(text: str) -> Markdown:
-    """A code block whose fence is longer than any run of backticks inside."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return Markdown(f"{fence}yaml\n{text.rstrip()}\n{fence}")
+    return Markdown(f"`{field.name}`"), Markdown(type_name(field.type)), Markdown(COLUMN_MEANING[field.name])

@@ -13,8 +13,8 @@ from typing import Final
 
 import jinja2
 
-from curation.card import Markdown, escape
 from curation.diff import KINDS, DatasetDiff
+from curation.markdown import Markdown, escape
 from curation.versions import Version, published_versions
 
 TEMPLATE: Final = "changelog_entry.md.j2"
@@ -88,7 +88,7 @@ def _sections(text: str) -> list[tuple[int, int, Version | None]]:
     """(start, end, version) of each heading of level 1 or 2 with what follows; None when it names no version."""
     headings = [match for match in _LANDMARK.finditer(text) if match["level"]]
     ends = [match.start() for match in headings[1:]] + [len(text)]
-    return [(match.start(), end, _version(match)) for match, end in zip(headings, ends, strict=True)]
+    return [(match.start(), end, _version(match)) for match, end in zip(headings, ends, strict=False)]
 
 
 def _version(heading: re.Match[str]) -> Version | None:

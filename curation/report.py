@@ -174,6 +174,15 @@ class Tally(_Part):
     num_rejected: int
 
 
+class Attribution(_Part):
+    """Rows by the collection that their question comes from and its licence; null = not known."""
+
+    data_source: str | None
+    license: str | None
+    num_kept: int
+    num_rejected: int
+
+
 class Maker(_Part):
     """A model with the prompt it was given; null = this row never reached it."""
 
@@ -232,6 +241,7 @@ class Report(_Part):
     overlaps: tuple[Tally, ...]
     attempts: tuple[Tally, ...]
     licenses: tuple[Tally, ...]
+    attribution: tuple[Attribution, ...]
     generators: tuple[Maker, ...]
     judges: tuple[Maker, ...]
     agreement: Agreement | None

@@ -15,6 +15,7 @@ from curation.agreement import load_labels, measure_agreement
 from curation.errors import RunDirectoryError
 from curation.facts import SEGMENTS, Segment, config_files, count_rows, find_dataset, load_facts
 from curation.report import (
+    Attribution,
     Cell,
     Duplicates,
     Funnel,
@@ -105,6 +106,7 @@ def measure(dataset_dir: Path, *, labels: Path | None = None, num_read: int | No
         overlaps=_tally_lists(facts, "overlaps"),
         attempts=_tally(facts, "attempt"),
         licenses=_tally(facts, "license"),
+        attribution=_measure_attribution(facts),
         generators=_measure_makers(facts, "generator", "prompt_sha256"),
         judges=_measure_makers(facts, "judge", "judge_prompt_sha256"),
         agreement=None if labels is None else measure_agreement(facts.select("id", "verdict"), load_labels(labels)),
@@ -321,6 +323,11 @@ def _tally_lists(facts: pl.DataFrame, column: str) -> tuple[Tally, ...]:
     entries = pl.col(column).list.unique()
     filled = facts.filter(pl.col(column).is_null() | (pl.col(column).list.len() > 0))
     return _tally(filled.select("kept", entries).explode(column), column)
+
+
+def _measure_attribution(facts: pl.DataFrame) -> tuple[Attribution, ...]:
+    counts = _count_kept_and_rejected(facts, "data_source", "license")
+    return tuple(Attribution(**row) for row in counts.iter_rows(named=True))
 
 
 def _measure_makers(facts: pl.DataFrame, model: str, prompt: str) -> tuple[Maker, ...]:

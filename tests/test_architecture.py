@@ -7,14 +7,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("curation", "training", "app", "cards")
-PUBLISHED_FORMAT = {"trace", "tasks", "schema", "judge", "engines", "video", "config", "errors", "prompts"}
+PUBLISHED_FORMAT = {"trace", "tasks", "schema", "judge", "engines", "video", "config", "errors", "prompts", "markdown"}
 STAGES = {"sources", "generate", "filters", "verify", "stats"}
 LEAVES = {"trace", "tasks", "schema", "errors", "judge", "prompts", "config", "journal"}
 HEAVY = {
     "anthropic": {"curation/engines/anthropic.py", "curation/engines/batches.py"},
     "openai": {"curation/engines/openai.py"},
     "matplotlib": {"curation/plots.py"},
-    "datasets": {"curation/sources/videor1.py", "curation/sources/hub.py"},
+    "datasets": {"curation/sources/videor1.py", "curation/publish/readback.py"},
     "huggingface_hub": {"curation/hub.py", "curation/sources/videor1.py"},
     "decord": {"curation/video.py", "curation/frames_decord.py"},
     "torch": set(),
