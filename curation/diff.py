@@ -222,7 +222,7 @@ def _one_sided(config: str, kind: Literal["added", "removed"], rows: pl.DataFram
         num_old=None if kind == "added" else rows.height,
         num_new=rows.height if kind == "added" else None,
         types={kind: rows["problem_type"]},
-        reasons={kind: rows.select(reason=pl.lit(reason), explained=pl.lit(True))},
+        reasons={kind: rows.with_columns(reason=pl.lit(reason), explained=pl.lit(True))},
     )
 
 

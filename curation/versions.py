@@ -40,7 +40,7 @@ class Version:
         match = _VERSION.fullmatch(text)
         if match is None:
             raise ConfigError(
-                f"{text!r} is no version. Write three numbers without leading zeros and without a pre-release, "
+                f"{text[:40]!r} is no version. Write three numbers without leading zeros and without a pre-release, "
                 "such as 1.0.0 or v1.0.0."
             )
         return cls(*map(int, match.groups()))
