@@ -15,6 +15,8 @@ from pathlib import Path
 
 from curation.errors import MediaError
 from curation.fetch.faults import Fault
+from curation.fetch.holdings import Place
+from curation.hub import file_sha256
 from curation.media import resolve_media
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -53,30 +55,35 @@ def place_file(
     return num_bytes
 
 
-def is_whole(root: Path, path: str, *, num_bytes: int | None, crc32: int | None, sha256: str | None) -> bool:
-    """Whether the file is there with the content that is known of it; the dataset's hash settles it where it is known.
+def is_whole(root: Path, path: str, place: Place | None, sha256: str | None) -> bool:
+    """Whether the file is there with the content that is known of it: the dataset's hash, or else the source's.
 
-    Raises Fault (refused_path) when the place leads out of the root.
+    place: null = the source tells nothing of it, so that being there is all that can be asked. Raises Fault
+    (refused_path) when the place on this disk leads out of the root.
     """
     try:
         found = resolve_media(root, path)
-        if num_bytes is not None and sha256 is None and found.stat().st_size != num_bytes:
-            return False
-        with found.open("rb") as file:
-            if sha256 is not None:
-                return hashlib.file_digest(file, "sha256").hexdigest() == sha256
-            if crc32 is None:
-                return True
-            checksum = 0
-            while piece := file.read(2**20):
-                checksum = zlib.crc32(piece, checksum)
-            return checksum == crc32
+        if sha256 is not None:
+            return file_sha256(found) == sha256
+        if place is None:
+            return True
+        if place.entry is None:
+            return place.file.is_same(found)
+        return found.stat().st_size == place.num_bytes and _crc32(found) == place.entry.crc32
     except MediaError as error:
         if error.reason == "outside_root":
             raise Fault("refused_path", str(error)) from error
         return False
     except OSError:
         return False
+
+
+def _crc32(path: Path) -> int:
+    checksum = 0
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            checksum = zlib.crc32(piece, checksum)
+    return checksum
 
 
 def _make_folder(root: Path, path: str) -> Path:

@@ -65,11 +65,11 @@ def choose_files(folder: Path, config: str, selection: Selection) -> Choice:
     counts = rows.group_by("path", maintain_order=True).len("num_questions")
     hashes: dict[str, set[str]] = {}
     for path, sha256 in _read_hashes(folder, config).iter_rows():
-        hashes.setdefault(_plain(path), set()).add(sha256)
+        hashes.setdefault(plain_path(path), set()).add(sha256)
     refused: dict[str, Fault] = {}
     num_questions: dict[str, int] = {}
     for row_path, number in counts.iter_rows():
-        path = _plain(row_path)
+        path = plain_path(row_path)
         try:
             check_path(row_path)
             if len(hashes.get(path, ())) > 1:
@@ -95,7 +95,7 @@ def check_path(path: str) -> None:
         raise Fault("refused_path", f"{path[:200]!r} is a name that this command keeps for itself")
 
 
-def _plain(path: str) -> str:
+def plain_path(path: str) -> str:
     """Without "." and doubled slashes: the name below the media root."""
     return str(PurePosixPath(path))
 
