@@ -15,7 +15,7 @@ import csv
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -76,15 +76,15 @@ class Benchmark:
     unread: Mapping[str, int]
 
 
-def read_benchmark(name: str, path: Path) -> Benchmark:
-    """Read a file, or every annotation file of a folder.
+def read_benchmark(name: str, paths: Sequence[Path]) -> Benchmark:
+    """Read files, and every annotation file of folders.
 
     Raises SourceError when a file cannot be read, or when it holds no question or no video at all: a benchmark that was
     misread would look clean.
     """
     records: list[BenchmarkRecord] = []
     unread: Counter[str] = Counter()
-    for file, shown in _annotation_files(path):
+    for file, shown in (found for path in paths for found in _annotation_files(path)):
         read = []
         for raw in _raw_records(file, shown):
             if isinstance(raw, SourceReject):

@@ -36,7 +36,7 @@ NUM_WORDS: Final = 4  # 63 + 80 luma bits and 64 colour bits in four words of 64
 _GRID: Final = 32
 _COARSE, _FINE, _COLOUR = 8, 12, 4  # frequencies a side
 _MIN_CONTRAST: Final = 1.0  # grey levels, RMS over the low frequencies: less is black, or noise
-_COLOUR_DEAD_ZONE: Final = 0.3
+_COLOUR_DEAD_ZONE: Final = 0.15
 _BLOCK_FRAMES: Final = 8
 
 Words = npt.NDArray[np.uint64]
@@ -76,7 +76,8 @@ def hash_frames(frames: RGB) -> Words:
     bits[:, 64:144] = luma_bits[:, fine - 1]
     bits[:, 144:176] = colour > _COLOUR_DEAD_ZONE
     bits[:, 176:208] = colour < -_COLOUR_DEAD_ZONE
-    return np.packbits(bits, axis=1).view(np.uint64)[has_contrast]
+    words: Words = np.packbits(bits, axis=1).view(np.uint64)[has_contrast]
+    return words
 
 
 def same_video(one: Signature, other: Signature) -> bool:
@@ -174,10 +175,11 @@ def _frequencies(frames: RGB) -> _Floats:
 
 
 def _dct_of_areas(length: int) -> _Floats:
-    """(12, length): the mean over 32 equal areas and then an orthonormal DCT-II, as one matrix, scaled to grey levels."""
+    """(12, length): the means of 32 equal areas, then an orthonormal DCT-II scaled to grey levels, as one matrix."""
     edges = np.arange(_GRID + 1) * length / _GRID
     pixels = np.arange(length)
     covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
     areas = np.clip(covered, 0, None) * _GRID / length
-    waves = np.cos(np.pi * np.outer(np.arange(_FINE), np.arange(_GRID) + 0.5) / _GRID)
-    return np.asarray(np.sqrt(2 / _GRID) * waves @ areas / np.sqrt(_GRID), np.float32)
+    waves = np.sqrt(2 / _GRID) * np.cos(np.pi * np.outer(np.arange(_FINE), np.arange(_GRID) + 0.5) / _GRID)
+    waves[0] /= np.sqrt(2)
+    return np.asarray(waves @ areas / np.sqrt(_GRID), np.float32)

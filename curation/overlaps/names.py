@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -60,8 +61,11 @@ _COLLECTIONS: Final[Mapping[str, str]] = {
 # Collections whose numbers start again in every folder: the folders below them belong to the name.
 _NUMBERED_BY_FOLDER: Final = frozenset(("mmvu", "vcrbench", "videoespresso", "youcook2", "ego4d"))
 _GENERIC_FOLDERS: Final = frozenset(
-    ("video", "videos", "clip", "clips", "media", "data", "dataset", "datasets", "evaluation", "eval", "train", "test")
-    + ("val", "valid", "validation", "dev", "raw", "files", "mp4", "mp4s", "images", "frames", "v1", "v2", "main")
+    (
+        *("video", "videos", "clip", "clips", "media", "data", "dataset", "datasets", "evaluation", "eval", "raw"),
+        *("train", "test", "val", "valid", "validation", "dev", "files", "mp4", "mp4s", "images", "frames"),
+        *("v1", "v2", "main"),
+    )
 )
 _SUFFIX: Final = re.compile(r"(?i)\.(mp4|m4v|mkv|webm|avi|mov|gif|ts|mpe?g|flv|wmv|3gp|ogv)$")
 _IMAGE_SUFFIX: Final = re.compile(r"(?i)\.(jpe?g|png|webp|bmp|tiff?|avif)$")
@@ -95,6 +99,11 @@ def path_keys(path: str) -> frozenset[str]:
     return frozenset(keys)
 
 
+def is_media(name: str) -> bool:
+    """By its suffix, a video or a picture."""
+    return _SUFFIX.search(name) is not None or _IMAGE_SUFFIX.search(name) is not None
+
+
 def is_distinctive(stem: str) -> bool:
     """True for a name that two people hardly choose: letters, cases and digits mixed as in an id, or a long number.
 
@@ -102,7 +111,7 @@ def is_distinctive(stem: str) -> bool:
     none, "scene0011_00" one, "fFjv93ACGo8" five.
     """
     runs = list(_RUN.finditer(stem))
-    borders = sum(one.end() == other.start() for one, other in zip(runs, runs[1:], strict=False))
+    borders = sum(one.end() == other.start() for one, other in pairwise(runs))
     return (borders >= _LEAST_BORDERS and len(stem) >= _LEAST_CHARS) or _LONG_NUMBER.search(stem) is not None
 
 
