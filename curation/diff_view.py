@@ -39,7 +39,7 @@ def print_diff(diff: DatasetDiff, console: Console) -> None:
 
 def _verdict(diff: DatasetDiff) -> str:
     if diff.change == "nothing":
-        return "Neither schema nor rows changed. If the card or other text did, that asks for a patch version."
+        return "Neither schema nor rows changed; a changed card asks for a patch version."
     what = "The schema" if diff.change == "schema" else "Rows"
     return f"{what} changed, which asks for a {LEVELS[diff.change]} version."
 
