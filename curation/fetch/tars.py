@@ -43,6 +43,8 @@ def list_tar(stream: Stream) -> Iterator[tuple[str, int]]:
                     name, size = _read_pax(content, name, size)
             else:
                 num_bytes = header.size if size is None else size
+                if num_bytes < 0:
+                    raise ArchiveError("a file in it has a negative size")
                 if header.isreg() and not header.issparse():
                     yield (header.name if name is None else name).removeprefix("./"), num_bytes
                 header.size = num_bytes

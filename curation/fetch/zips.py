@@ -112,9 +112,9 @@ def _parse_list(
     at = 0
     while at < len(listing):
         signature, *_, flags, method, _, _, crc32, stored_bytes, num_bytes = _ENTRY.unpack_from(listing, at)
-        name_bytes, extra_bytes, comment_bytes, disk, _, attributes, start = _REST.unpack_from(
-            listing, at + _ENTRY.size
-        )
+        at += _ENTRY.size
+        name_bytes, extra_bytes, comment_bytes, disk, _, attributes, start = _REST.unpack_from(listing, at)
+        at += _REST.size
         if signature != b"PK\1\2":
             raise ArchiveError("its list of contents is damaged")
         raw_name = listing[at : at + name_bytes]
