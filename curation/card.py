@@ -148,6 +148,7 @@ def render_card(
         synthetic=synthetic,
         was_run=bool(provenance.config),
         min_score=_entry(provenance.config, "filter", "min_score"),
+        num_frames=_entry(provenance.config, "video", "num_frames"),
         world=(_entry(provenance.config, "source", "num_questions"), _entry(provenance.config, "source", "seed")),
         verdicts=_Verdicts.of(report),
         makers={role: _name_makers(makers) for role, makers in _makers(report).items()},

@@ -86,8 +86,8 @@ def _quoted(text: object) -> Markdown:
 
 
 def _shell(text: object) -> Markdown:
-    """A word of a command line."""
-    return Markdown(shlex.quote(_given(text, str)))
+    """A word of a command line; one line whatever it holds, so that it stays inside its code block."""
+    return Markdown(shlex.quote(plain(" ".join(_given(text, str).split()), most=MOST_PROSE)))
 
 
 def _line(text: object) -> Markdown:

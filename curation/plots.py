@@ -6,7 +6,7 @@ the version of matplotlib only: no clock, no software stamp, no font that matplo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -47,20 +47,23 @@ STYLE: Final[dict[Any, Any]] = {
 }
 
 
-def write_plots(report: Report, out_dir: Path) -> list[Path]:
-    """Write `funnel.png`, `survival.png`, `composition.png`, `lengths.png` and `scores.png`; returns their paths."""
-    drawings: Mapping[str, Callable[[Report], Figure]] = {
-        "funnel": draw_funnel,
-        "survival": draw_survival,
-        "composition": draw_composition,
-        "lengths": draw_lengths,
-        "scores": draw_scores,
+def write_plots(report: Report, out_dir: Path, calibration: Calibration | None = None) -> list[Path]:
+    """Write `funnel.png`, `survival.png`, `composition.png`, `lengths.png` and `scores.png`, with a calibration also
+    `judges.png`; returns their paths."""
+    drawings: dict[str, Callable[[], Figure]] = {
+        "funnel": partial(draw_funnel, report),
+        "survival": partial(draw_survival, report),
+        "composition": partial(draw_composition, report),
+        "lengths": partial(draw_lengths, report),
+        "scores": partial(draw_scores, report),
     }
+    if calibration is not None:
+        drawings["judges"] = partial(draw_judges, calibration)
     out_dir.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, draw in drawings.items():
         path = out_dir / f"{name}.png"
-        write_figure(partial(draw, report), path)
+        write_figure(draw, path)
         paths.append(path)
     return paths
 
