@@ -191,9 +191,19 @@ def _ranged_pieces(url: str, start: int, stop: int) -> Iterator[bytes]:
             raise httpx2.RemoteProtocolError("the hub sends fewer bytes than it was asked for")
 
 
+def page_url(repo: str, revision: str) -> str:
+    """Where people see a revision."""
+    return f"{constants.ENDPOINT}/datasets/{repo}/tree/{revision}"
+
+
+def find_token() -> str | None:
+    """The token that the client uses."""
+    return hf.get_token()
+
+
 def require_token(doing: str) -> None:
     """Raises HubError when nobody is logged in."""
-    if hf.get_token() is None:
+    if find_token() is None:
         raise HubError(
             f"cannot {doing}: there is no token. Set HF_TOKEN to one with write access, or run hf auth login.",
             reason="no_token",
@@ -228,7 +238,7 @@ def explain(error: BaseException, repo: str, revision: str | None = None) -> tup
         case hf_errors.RemoteEntryNotFoundError():
             return "no_file", f"{repo} has no such file at {revision}."
         case hf_errors.RepositoryNotFoundError():
-            if hf.get_token() is None:
+            if find_token() is None:
                 return "no_repo", f"{repo} does not exist, or is private and you are not logged in (HF_TOKEN)."
             return "no_repo", f"{repo} does not exist, or is private and your token may not see it."
         case hf_errors.HfHubHTTPError() if (status := _status(cause)) is not None:

@@ -1,0 +1,171 @@
+"""The folder of one version: rows laid out, everything that describes them, and nothing that depends on the clock.
+
+The same dataset, base and version always give the same bytes, so that a publication that was interrupted can be
+recognised on the hub and completed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel
+
+from curation.calibration import Calibration
+from curation.card import Checks
+from curation.changelog import add_entry, render_entry
+from curation.checks import read_check
+from curation.describe import describe
+from curation.diff import DatasetDiff, diff_folders
+from curation.errors import RunDirectoryError
+from curation.facts import config_files, count_rows
+from curation.hub import RemoteFile
+from curation.locate import LocatedDataset
+from curation.overlaps.report import OverlapReport
+from curation.provenance import read_provenance
+from curation.publication import Publication, render_citation, render_license
+from curation.publish.layout import lay_out
+from curation.release_compare import ReleaseComparison
+from curation.rowhash import hash_rows
+from curation.schema import CONFIG_FILES, CONFIGS
+from curation.shards import replace_folder, write_text
+from curation.versions import Change, Version, check_successor
+
+# What this project puts into a repository. Other files there are somebody else's and are left alone.
+FOLDERS: Final = ("data/", "rejected/", "rl/", "stats/", "plots/", "prompts/")
+TEXTS: Final = ("README.md", "CHANGELOG.md", "CITATION.cff", "LICENSE")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The version before, as the hub has it; `folder` holds its Parquet files and its changelog."""
+
+    version: Version
+    commit: str
+    folder: Path
+    files: Mapping[str, RemoteFile]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A finished folder, and what is new in it. `diff` is null for a first version."""
+
+    folder: Path
+    version: Version
+    change: Change
+    diff: DatasetDiff | None
+    num_rows: Mapping[str, int]
+
+    def files(self) -> dict[str, Path]:
+        """Every file by its path in the repository."""
+        return dict(_files(self.folder))
+
+
+def build_release(
+    located: LocatedDataset,
+    target: Path,
+    *,
+    repo: str,
+    version: Version,
+    base: Base | None,
+    laid_out_like: Path | None,
+    license_name: str,
+) -> Release:
+    """Build the folder at `target`, in place of an older one.
+
+    Rows are laid out over files like those of `laid_out_like`.
+    Raises ConfigError when the version does not say what changed; RunDirectoryError when the dataset or one of its
+    checks cannot be published as it is.
+    """
+    assert located.home is not None
+    provenance = read_provenance(located.folder)
+    checks = _read_checks(located.home, located.folder)
+    fresh = target.with_name(target.name + ".tmp")
+    shutil.rmtree(fresh, ignore_errors=True)
+    for config, stem in CONFIG_FILES.items():
+        before = sorted(laid_out_like.glob(f"{stem}-*.parquet")) if laid_out_like else []
+        lay_out(config_files(located.folder, config), before, fresh / stem, CONFIGS[config])
+    if (located.folder / "prompts").is_dir():
+        shutil.copytree(located.folder / "prompts", fresh / "prompts")
+    _write_stats(fresh, checks)
+
+    def describe_as(of: Version) -> None:
+        publication = Publication(repo=repo, version=str(of), license=license_name)
+        report = describe(fresh, provenance, publication=publication, checks=checks)
+        write_text(fresh / "LICENSE", render_license(report, publication))
+        write_text(fresh / "CITATION.cff", render_citation(publication))
+
+    diff: DatasetDiff | None = None
+    change: Change = "schema"  # everything is new in a first version
+    if base is not None:
+        diff = diff_folders(base.folder, fresh, old_name=base.version.tag, new_name=version.tag)
+        change = diff.change
+        if change == "nothing":
+            # Described as the version before: whatever differs now is a change beside the rows.
+            describe_as(base.version)
+            change = "nothing" if _is_same(fresh, base.files) else "card"
+        check_successor(version, base.version, change)
+    describe_as(version)
+    num_rows = {config: sum(map(count_rows, config_files(fresh, config))) for config in CONFIGS}
+    changelog = base.folder / "CHANGELOG.md" if base else None
+    before_text = changelog.read_text(encoding="utf-8") if changelog and changelog.exists() else None
+    notes = [provenance.note] if provenance.note and base is None else []
+    entry = render_entry(version, diff, num_rows=num_rows, notes=notes)
+    write_text(fresh / "CHANGELOG.md", add_entry(before_text, version, entry))
+    replace_folder(fresh, target)
+    return Release(target, version, change, diff, num_rows)
+
+
+def is_ours(path: str) -> bool:
+    """Whether a path of a repository is one that this project writes."""
+    return path in TEXTS or path.startswith(FOLDERS)
+
+
+def _read_checks(home: Path, folder: Path) -> Checks:
+    return Checks(
+        agreement=read_check(home, "agreement", folder, Calibration, remedy="run calibrate again."),
+        overlaps=read_check(home, "overlaps", folder, OverlapReport, remedy="run overlaps again."),
+        comparison=read_check(
+            home, "release_comparison", folder, ReleaseComparison, remedy="run compare-release again."
+        ),
+    )
+
+
+def _write_stats(folder: Path, checks: Checks) -> None:
+    """stats/: the checks, and for each Parquet file its rows and their hash, so that anyone can verify a download."""
+    stats = folder / "stats"
+    stats.mkdir()
+    named: dict[str, BaseModel | None] = {
+        "agreement": checks.agreement,
+        "overlaps": checks.overlaps,
+        "release_comparison": checks.comparison,
+    }
+    for name, check in named.items():
+        if check is not None:
+            write_text(stats / f"{name}.json", check.model_dump_json(indent=2) + "\n")
+    files = {
+        file.relative_to(folder).as_posix(): {"num_rows": count_rows(file), "rows_sha256": hash_rows([file])}
+        for config in CONFIGS
+        for file in config_files(folder, config)
+    }
+    write_text(stats / "files.json", json.dumps(files, indent=2) + "\n")
+
+
+def _is_same(folder: Path, remote: Mapping[str, RemoteFile]) -> bool:
+    """Whether everything but the changelog is what the hub has."""
+    local = dict(_files(folder))
+    expected = {path for path in remote if is_ours(path)} - {"CHANGELOG.md"}
+    return set(local) == expected and all(remote[path].is_same(file) for path, file in local.items())
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            relative = path.relative_to(folder).as_posix()
+            if not is_ours(relative):
+                raise RunDirectoryError(f"{path} does not belong into a version.")
+            yield relative, path
