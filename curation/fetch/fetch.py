@@ -10,7 +10,7 @@ import asyncio
 import json
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from curation.fetch.holdings import Holdings, Place, look_up
 from curation.fetch.plan import FilePlan, peak_bytes, plan_file, plan_search, plan_zip
 from curation.fetch.transfer import NUM_CONNECTIONS, Transfer
 from curation.fetch.unpack import is_whole
-from curation.fetch.wanted import ARCHIVES, MANIFEST, MISSING, Choice, WantedFile, plain_path
+from curation.fetch.wanted import ARCHIVES, LOCK, MANIFEST, MISSING, Choice, WantedFile, plain_path
 from curation.fetch.zips import Limits, ZipEntry
 from curation.hub import HubRepo, RemoteFile
 from curation.media import MediaRecord, build_manifest
@@ -124,7 +124,7 @@ def plan_fetch(
             limits=limits or Limits(),
             progress=advance,
         )
-    faults = dict(choice.refused)
+    faults = {**choice.refused, **_collisions(root, wanted)}
     there, num_unchecked = _look_around(root, wanted, holdings, faults, console)
     # What is there already needs no place; what the disk refuses gets none.
     todo = {path: place for path, place in holdings.places.items() if path not in there and path not in faults}
@@ -210,8 +210,9 @@ def _look_around(
     if not root.exists():
         return frozenset(), 0
     there = set()
-    with show_progress(console, "looking", len(wanted)) as advance, ThreadPoolExecutor(NUM_CONNECTIONS) as pool:
-        for path, found in zip(wanted, pool.map(look, wanted.values()), strict=True):
+    files = [file for path, file in wanted.items() if path not in faults]
+    with show_progress(console, "looking", len(files)) as advance, ThreadPoolExecutor(NUM_CONNECTIONS) as pool:
+        for path, found in zip((file.path for file in files), pool.map(look, files), strict=True):
             advance(1)
             if isinstance(found, Fault):
                 faults[path] = found
@@ -219,6 +220,19 @@ def _look_around(
                 there.add(path)
     unchecked = [path for path in there if wanted[path].sha256 is None and path not in holdings.places]
     return frozenset(there), len(unchecked)
+
+
+def _collisions(root: Path, wanted: Iterable[str]) -> dict[str, Fault]:
+    """Names that this disk cannot tell apart, for they differ only in case: the first one has the place."""
+    lock = root / LOCK
+    if not (lock.exists() and lock.with_name(LOCK.upper()).exists()):
+        return {}
+    first: dict[str, str] = {}
+    return {
+        path: Fault("unwritable", f"this disk does not tell it from {first[path.casefold()]}")
+        for path in wanted
+        if first.setdefault(path.casefold(), path) != path
+    }
 
 
 def _by_archive(places: Mapping[str, Place]) -> dict[str, dict[str, ZipEntry]]:
