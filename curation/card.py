@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,12 +25,10 @@ from curation.markdown import Markdown, escape, fence, render
 from curation.overlaps.report import OverlapReport
 from curation.provenance import Provenance
 from curation.publication import PAPER, Publication, license_fields, render_citation, render_license
+from curation.release_compare import ReleaseComparison
 from curation.report import Maker, Report
 from curation.schema import CONFIGS, INSUFFICIENT, PROBLEM_TYPES, REJECTED, SCHEMA_VERSION, SUFFICIENT
 from curation.stats import PAPER_KEPT
-
-if TYPE_CHECKING:
-    from curation.release_compare import ReleaseComparison
 
 __all__ = ["Checks", "Publication", "render_card", "render_citation", "render_license", "write_card"]
 

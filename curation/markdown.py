@@ -42,6 +42,7 @@ def render(template: str, **values: Any) -> str:
         raise ConfigError(f"{template} prints {value!r}, which is no text and no number.")
 
     environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: files("cards").joinpath(name).read_text("utf-8")),
         undefined=jinja2.StrictUndefined,
         finalize=show,
         autoescape=False,  # this is Markdown: `show` escapes for it
@@ -53,7 +54,7 @@ def render(template: str, **values: Any) -> str:
         count=_count, percent=_percent, quoted=_quoted, shell=_shell, line=_line, verbatim=Markdown, prose=_prose
     )
     try:
-        return environment.from_string(files("cards").joinpath(template).read_text("utf-8")).render(values)
+        return environment.get_template(template).render(values)
     except jinja2.UndefinedError as error:
         raise ConfigError(f"{template} needs a value that nobody gave: {error}") from error
 
