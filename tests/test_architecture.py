@@ -15,7 +15,7 @@ HEAVY = {
     "openai": {"curation/engines/openai.py"},
     "matplotlib": {"curation/plots.py"},
     "datasets": {"curation/sources/videor1.py", "curation/publish/readback.py"},
-    "huggingface_hub": {"curation/hub.py", "curation/sources/videor1.py"},
+    "huggingface_hub": {"curation/hub.py", "curation/sources/videor1.py", "training/model_card.py"},
     "decord": {"curation/video.py", "curation/frames_decord.py"},
     "torch": set(),
     "vllm": set(),
