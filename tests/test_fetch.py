@@ -14,7 +14,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -72,7 +72,7 @@ class Bench:
     """A hub with a media repository, a dataset about it, and a media root that is not made yet."""
 
     hub: LoopbackHub
-    dataset: Path
+    dataset: Any  # a folder, or a name on the hub
     root: Path
     home: Path
 
@@ -386,6 +386,23 @@ def test_the_repository_that_the_dataset_names_is_the_default(bench: Bench, medi
     assert bench.files() == {"Chart/0.png": media["Chart/0.png"]}
 
 
+def test_the_media_of_the_rl_questions_of_a_dataset_on_the_hub_are_checked_by_the_hashes_of_its_traces(
+    bench: Bench, media: dict[str, bytes]
+) -> None:
+    charts = {path: content for path, content in media.items() if path.startswith("Chart")}
+    write_dataset(bench, {**charts, "Chart/0.png": b"what the dataset was made with"})
+    write_provenance(bench.dataset, Provenance(source="videor1", tokenizer=None, config={}, media_repo=REPO))
+    files = [path for path in bench.dataset.rglob("*") if path.is_file()]
+    oid = bench.hub.commit("org/traces", {str(path.relative_to(bench.dataset)): path for path in files})
+    bench.hub.tag("org/traces", "v1.0.0", oid)
+    bench.hub.commit(REPO, charts)
+    process = replace(bench, dataset="org/traces@v1.0.0").start("--config", "rl")
+    stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == 2, stderr
+    assert {path: entry["reason"] for path, entry in bench.missing().items()} == {"Chart/0.png": "other_content"}
+    assert set(bench.files()) == set(charts) - {"Chart/0.png"}
+
+
 @pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
 def test_files_of_a_tar_arrive_and_are_not_fetched_twice(bench: Bench, media: dict[str, bytes], suffix: str) -> None:
     clever = {path: content for path, content in media.items() if path.startswith("CLEVRER")}
@@ -482,6 +499,8 @@ def folder(tmp_path: Path) -> Path:
         kept_row(1, path="a.mp4", media_sha256="aa" * 32, data_source=None),
         kept_row(2, path="b.png", data_type="image", problem_type="OCR", data_source="Chart", media_sha256=None),
         kept_row(3, path="c.mp4", media_sha256="cc" * 32, problem_type="numerical"),
+        kept_row(5, path="d.mp4", media_sha256=None, data_source="LLaVA/30_s"),
+        kept_row(6, path="e.mp4", media_sha256=None, data_source="LLaVA-2"),
     ]
     return write_folder(tmp_path, rows, [rejected_row(4, "filter:score", path="b.png", media_sha256="bb" * 32)])
 
@@ -496,8 +515,10 @@ def test_each_file_is_wanted_once_however_it_is_written_and_keeps_its_hash(folde
         ("a.mp4", 2, "aa" * 32),
         ("b.png", 1, "bb" * 32),
         ("c.mp4", 1, "cc" * 32),
+        ("d.mp4", 1, None),
+        ("e.mp4", 1, None),
     ]
-    assert choice.row_paths == ("./a.mp4", "a.mp4", "b.png", "c.mp4")
+    assert choice.row_paths == ("./a.mp4", "a.mp4", "b.png", "c.mp4", "d.mp4", "e.mp4")
     assert choose_files(folder, "rl", Selection()).files == choice.files
 
 
@@ -505,6 +526,8 @@ def test_rows_are_chosen_by_type_kind_source_id_and_number(folder: Path) -> None
     assert paths(folder, problem_types=["OCR", "numerical"]) == ["b.png", "c.mp4"]
     assert paths(folder, data_types=["image"]) == ["b.png"]
     assert paths(folder, sources=["CLEVRER"]) == ["a.mp4", "c.mp4"]
+    assert paths(folder, sources=["LLaVA"]) == ["d.mp4"]
+    assert paths(folder, sources=["LLaVA/30_s", "Chart"]) == ["b.png", "d.mp4"]
     assert paths(folder, ids=[f"{3:016x}"]) == ["c.mp4"]
     assert paths(folder, limit=2) == ["a.mp4"]
 

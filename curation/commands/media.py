@@ -47,7 +47,11 @@ def add_parser(commands: Commands) -> None:
     fetch.add_argument("--type", action="append", metavar="TYPE", help="only this problem type; may be repeated")
     fetch.add_argument("--data-type", action="append", choices=("image", "video"), help="only images, or only videos")
     fetch.add_argument(
-        "--source", dest="data_source", action="append", metavar="NAME", help="only this data_source; may be repeated"
+        "--source",
+        dest="data_source",
+        action="append",
+        metavar="NAME",
+        help="only this data_source, with its parts NAME/...; may be repeated",
     )
     fetch.add_argument("--ids", type=Path, metavar="FILE", help="only the questions whose ids stand there, one a line")
     fetch.add_argument("--limit", type=int, metavar="N", help="only the first N of the questions that are left")

@@ -109,10 +109,12 @@ def _select(rows: pl.DataFrame, selection: Selection) -> pl.DataFrame:
         if chosen is None:
             continue
         known = rows[column].drop_nulls().unique().sort().to_list()
-        if unknown := [value for value in chosen if value not in known]:
+        # A source may have parts, LLaVA-Video-178K/30_60_s_youtube_v0_1, and is then meant with all of them.
+        meant = {value: [name for name in known if name == value or name.startswith(f"{value}/")] for value in chosen}
+        if unknown := [value for value, names in meant.items() if not names]:
             shown = ", ".join(repr(value) for value in known[:20])
             raise ConfigError(f"no row has {option} {unknown[0]!r}. The rows that are left have {shown or 'none'}.")
-        rows = rows.filter(pl.col(column).is_in(chosen))
+        rows = rows.filter(pl.col(column).is_in([name for names in meant.values() for name in names]))
     if selection.ids is not None:
         if unknown := sorted(set(selection.ids) - set(rows["id"])):
             raise ConfigError(
