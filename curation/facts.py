@@ -83,10 +83,7 @@ def load_facts(dataset_dir: Path) -> pl.DataFrame:
         *_CATEGORIES,
         *_choices(),
         "answer",
-        *(
-            pl.col(segment).str.count_matches(WORD_PATTERN).cast(pl.Int64).alias(f"{segment}_words")
-            for segment in SEGMENTS
-        ),
+        *(_num_words(segment).alias(f"{segment}_words") for segment in SEGMENTS),
         *(f"{segment}_tokens" for segment in SEGMENTS),
         *_hashes(),
         kept=pl.lit(True),
