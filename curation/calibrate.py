@@ -24,6 +24,7 @@ from curation.budget import Budget, Price, load_prices, price_for_budget
 from curation.calibration import RECORDED, Calibration, JudgeVerdicts, decided_labels, measure_calibration
 from curation.checks import write_check
 from curation.config import load_config
+from curation.describe import refresh_card
 from curation.engines.build import build_engine
 from curation.engines.config import AnthropicConfig, identity
 from curation.engines.dispatch import Limiter
@@ -126,6 +127,7 @@ def calibrate(
     check = None
     if dataset is not None and dataset.home is not None:
         check = write_check(dataset.home, CHECK, dataset.folder, calibration)
+        refresh_card(dataset.folder, dataset.home)
     return Calibrated(calibration, spent_usd, check)
 
 

@@ -12,13 +12,18 @@ import json
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from curation.errors import RunDirectoryError
 from curation.facts import config_files
 from curation.rowhash import hash_rows
 from curation.schema import CONFIGS
 from curation.shards import write_text
+
+
+class StaleCheck(RunDirectoryError):
+    """A check of rows that are not these."""
+
 
 CheckT = TypeVar("CheckT", bound=BaseModel)
 
@@ -39,20 +44,25 @@ def write_check(home: Path, name: str, folder: Path, check: BaseModel) -> Path:
     return path
 
 
-def read_check(home: Path, name: str, folder: Path, model: type[CheckT], *, remedy: str) -> CheckT | None:
-    """The result for the rows of `folder`; None when it was never measured.
+def has_checks(home: Path) -> bool:
+    """Whether anything was measured beside the rows; to hash them takes seconds."""
+    return any((home / "checks").glob("*.json"))
 
-    Raises RunDirectoryError when it was measured on other rows or cannot be read; `remedy` is what to run then.
+
+def read_check(home: Path, name: str, rows: str, model: type[CheckT], *, remedy: str) -> CheckT | None:
+    """The result for the rows with this `rows_sha256`; None when it was never measured.
+
+    Raises RunDirectoryError when it cannot be read, StaleCheck when it was measured on other rows; `remedy` is what to
+    run then.
     """
     path = home / "checks" / f"{name}.json"
     if not path.exists():
         return None
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        check = model.model_validate(kept["check"])
         measured_on = kept["rows_sha256"]
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        if measured_on == rows:
+            return model.model_validate(kept["check"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunDirectoryError(f"{path} cannot be read. Delete it, or {remedy}") from error
-    if measured_on != rows_sha256(folder):
-        raise RunDirectoryError(f"{path} was measured on other rows. Delete it, or {remedy}")
-    return check
+    raise StaleCheck(f"{path} was measured on other rows. Delete it, or {remedy}")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
+from polars.datatypes import DataTypeClass
 
 from curation.errors import RunDirectoryError
 from curation.schema import CONFIG_FILES
@@ -112,7 +113,7 @@ def _concrete(dtype: pl.DataType) -> pl.DataType:
     return pl.List(_concrete(_instance(dtype.inner))) if isinstance(dtype, pl.List) else dtype
 
 
-def _instance(dtype: pl.DataType | type[pl.DataType]) -> pl.DataType:
+def _instance(dtype: pl.DataType | DataTypeClass) -> pl.DataType:
     return dtype() if isinstance(dtype, type) else dtype
 
 
@@ -124,7 +125,7 @@ def hash_rows(side: ConfigRows, shared: Mapping[str, pl.DataType]) -> pl.LazyFra
     values = []
     for name, dtype in shared.items():
         column = pl.col(name).cast(_concrete(dtype))
-        hashed = pl.when(column.is_not_null()).then(column.hash())
+        hashed: pl.Expr = pl.when(column.is_not_null()).then(column.hash())
         if name in NAMED:
             hashed = (column if _is_plain(dtype) else hashed).cast(pl.String)
         values.append(hashed.alias(_PREFIX + name))
@@ -154,7 +155,7 @@ def match_rows(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
     sides = [frame.with_row_index("row") for frame in (old, new)]
     repeated = pl.concat([side.filter(pl.col("id").is_duplicated()).select("id") for side in sides])
     is_rare = pl.col("id").is_null() | pl.col("id").is_in(repeated["id"].drop_nulls().unique().implode())
-    pairs = [_join(*(side.filter(~is_rare) for side in sides), ["id"])]
+    pairs = [_join([side.filter(~is_rare) for side in sides], ["id"])]
     columns = [name for name in old.columns if name.startswith(_PREFIX)]
     content = pl.struct(columns).hash() if columns else pl.lit(0, pl.UInt64)
     # Sorted by what they hold, so that the order in the files does not decide which of them match.
@@ -162,7 +163,7 @@ def match_rows(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
     detail = [compared("detail")] if compared("detail") in columns else []
     for keys in (["id", "content"], ["id", "rejected_by", *detail], ["id", "rejected_by"], ["id"]):
         numbered = [side.with_columns(nth=pl.int_range(pl.len()).over(keys)) for side in left]
-        pairs.append(_join(*numbered, [*keys, "nth"]))
+        pairs.append(_join(numbered, [*keys, "nth"]))
         left = [
             side.join(pairs[-1], left_on="row", right_on=name, how="anti", maintain_order="left").drop_nulls("id")
             for side, name in zip(left, ("old", "new"), strict=True)
@@ -170,8 +171,9 @@ def match_rows(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(pairs)
 
 
-def _join(old: pl.DataFrame, new: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    """The pairs of rows that agree in all keys; a null agrees with a null."""
+def _join(sides: Sequence[pl.DataFrame], keys: Sequence[str]) -> pl.DataFrame:
+    """The pairs of rows (old, new) that agree in all keys; a null agrees with a null."""
+    old, new = sides
     joined = old.select(*keys, old="row").join(new.select(*keys, new="row"), on=list(keys), nulls_equal=True)
     return joined.select("old", "new")
 

@@ -13,7 +13,7 @@ from curation.answers import Caller
 from curation.budget import Budget, load_prices, price_for_budget
 from curation.config import dump_config
 from curation.decoding import DecoderPool
-from curation.describe import describe
+from curation.describe import describe, find_checks
 from curation.engines.build import build_engine
 from curation.engines.config import AnthropicConfig, OpenAIConfig
 from curation.engines.dispatch import Limiter
@@ -22,6 +22,7 @@ from curation.generate import Generator, MediaEncoder
 from curation.ingest import SOURCE_REJECTS, Ingested, ingest, referenced_paths
 from curation.journal import read_journal
 from curation.media import MediaRecord, build_manifest
+from curation.overlaps.apply import DETAILS_FILE, apply_overlaps
 from curation.pipeline import Stages, run_shard, shard_file
 from curation.progress import show_progress
 from curation.prompts import load_judge_prompt, load_trace_prompt
@@ -162,7 +163,14 @@ def _write_dataset(directory: RunDirectory, ingested: Ingested, config: RunConfi
         path = fresh / "prompts" / f"{name}.txt"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(prompt.file_bytes)
-    report = describe(fresh, _provenance(config), num_read=ingested.num_questions + ingested.num_rejects)
+    if (marks := directory.root / DETAILS_FILE).exists():
+        apply_overlaps(fresh, marks)
+    report = describe(
+        fresh,
+        _provenance(config),
+        checks=find_checks(directory.root, fresh, allow_stale=True),
+        num_read=ingested.num_questions + ingested.num_rejects,
+    )
     write_text(directory.report, report.model_dump_json(indent=2))
     replace_folder(fresh, directory.dataset)
     return report

@@ -17,7 +17,7 @@ import yaml
 from curation.__main__ import main
 from curation.budget import max_tokens_in
 from curation.calibration import Calibration
-from curation.checks import read_check
+from curation.checks import read_check, rows_sha256
 from curation.journal import read_journal
 from curation.judge import JUDGE_SCHEMA
 from curation.rundir import hold_folder
@@ -110,7 +110,7 @@ def test_recorded_verdicts_are_the_default_and_are_found_among_kept_and_rejected
     reasons = {reason.reason: reason.num_rows for reason in judge.unscored}
     assert reasons["no observation"] == 1
     assert sum(reasons.values()) == judge.agreement.num_unscored == 3
-    assert read_check(folder, "agreement", folder, Calibration, remedy="calibrate again") == calibration
+    assert read_check(folder, "agreement", rows_sha256(folder), Calibration, remedy="calibrate again") == calibration
     assert "kept for the card" in capsys.readouterr().out
 
 

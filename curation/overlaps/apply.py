@@ -18,6 +18,7 @@ from curation.errors import RunDirectoryError
 from curation.facts import config_files
 from curation.shards import open_writer
 
+DETAILS_FILE: Final = "checks/overlaps.parquet"
 MARKED_CONFIGS: Final = ("cot", "rejected")
 # One line per row and benchmark; a row without any has one line whose benchmark is null. kinds and matched belong
 # together, one entry a kind of evidence.

@@ -22,14 +22,14 @@ from rich.console import Console
 
 from curation.checks import write_check
 from curation.decoding import DecoderPool
-from curation.describe import describe
+from curation.describe import describe, find_checks
 from curation.errors import ConfigError, RunDirectoryError
 from curation.facts import config_files
 from curation.media import resolve_media
-from curation.overlaps.apply import MARKED_CONFIGS, apply_overlaps, write_details
+from curation.overlaps.apply import DETAILS_FILE, MARKED_CONFIGS, apply_overlaps, write_details
 from curation.overlaps.benchmarks import Benchmark, read_benchmark
 from curation.overlaps.evidence import KINDS, Questions, by_value, path_evidence, prepare, question_evidence
-from curation.overlaps.frames import MAX_BITS, MIN_CHAIN, MIN_SHARE, NUM_FRAMES, SAMPLING, find_same
+from curation.overlaps.frames import MAX_BITS, MIN_CHAIN, MIN_EVIDENCE, NUM_FRAMES, SAMPLING, find_same
 from curation.overlaps.report import BenchmarkOverlap, Fault, FramesRule, OverlapReport, RowCount
 from curation.overlaps.signatures import OWN, MediaFile, count_files, list_media, measure_files
 from curation.progress import show_progress
@@ -38,7 +38,6 @@ from curation.rundir import RunDirectory, hold_folder
 from curation.shards import write_text
 
 CHECK: Final = "overlaps"
-DETAILS_FILE: Final = "checks/overlaps.parquet"
 JOURNAL_FILE: Final = "checks/overlaps.media.jsonl"
 
 
@@ -83,7 +82,7 @@ def _describe_again(folder: Path, home: Path) -> None:
     """Statistics and card count the column that was just filled."""
     if not (folder / PROVENANCE_FILE).exists():
         return
-    described = describe(folder, read_provenance(folder))
+    described = describe(folder, read_provenance(folder), checks=find_checks(home, folder, allow_stale=True))
     if (of_run := RunDirectory(home).report).exists() and home != folder:
         write_text(of_run, described.model_dump_json(indent=2))
 
@@ -112,7 +111,9 @@ def compare(
         rows=_count(known, known.with_row_index("row")["row"]),
         num_without_id=rows.height - known.height,
         any=_count(known, evidence["row"]),
-        frames_rule=FramesRule(num_frames=NUM_FRAMES, max_bits=MAX_BITS, min_chain=MIN_CHAIN, min_share=MIN_SHARE),
+        frames_rule=FramesRule(
+            num_frames=NUM_FRAMES, max_bits=MAX_BITS, min_chain=MIN_CHAIN, min_evidence=MIN_EVIDENCE
+        ),
         own_media=None if media.own is None else count_files(media.own, with_sha256=False),
         benchmarks=tuple(parts),
     )

@@ -15,21 +15,17 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from curation.calibration import Calibration
 from curation.card import Checks
 from curation.changelog import add_entry, render_entry
-from curation.checks import read_check
-from curation.describe import describe
+from curation.describe import describe, find_checks
 from curation.diff import DatasetDiff, diff_folders
 from curation.errors import RunDirectoryError
 from curation.facts import config_files, count_rows
 from curation.hub import RemoteFile
 from curation.locate import LocatedDataset
-from curation.overlaps.report import OverlapReport
 from curation.provenance import read_provenance
 from curation.publication import Publication, render_citation, render_license
 from curation.publish.layout import lay_out
-from curation.release_compare import ReleaseComparison
 from curation.rowhash import hash_rows
 from curation.schema import CONFIG_FILES, CONFIGS
 from curation.shards import replace_folder, write_text
@@ -83,7 +79,7 @@ def build_release(
     """
     assert located.home is not None
     provenance = read_provenance(located.folder)
-    checks = _read_checks(located.home, located.folder)
+    checks = find_checks(located.home, located.folder)
     fresh = target.with_name(target.name + ".tmp")
     shutil.rmtree(fresh, ignore_errors=True)
     for config, stem in CONFIG_FILES.items():
@@ -123,16 +119,6 @@ def build_release(
 def is_ours(path: str) -> bool:
     """Whether a path of a repository is one that this project writes."""
     return path in TEXTS or path.startswith(FOLDERS)
-
-
-def _read_checks(home: Path, folder: Path) -> Checks:
-    return Checks(
-        agreement=read_check(home, "agreement", folder, Calibration, remedy="run calibrate again."),
-        overlaps=read_check(home, "overlaps", folder, OverlapReport, remedy="run overlaps again."),
-        comparison=read_check(
-            home, "release_comparison", folder, ReleaseComparison, remedy="run compare-release again."
-        ),
-    )
 
 
 def _write_stats(folder: Path, checks: Checks) -> None:
