@@ -4,8 +4,9 @@ A frame's hash is the signs of its low spatial frequencies (a DCT of the luma ag
 with a dead zone, so that grey videos have stable bits too). Frames without contrast have none. Two frames match within
 MAX_BITS. A video is compared by its distinct frames, any two more than 2 * MAX_BITS apart: by the triangle inequality
 no frame of another video can match two of them, so that a still scene, a title card or a tripod's background yields
-one match however long it lasts. Two videos are the same when at least MIN_CHAIN distinct frames of one, and at least
-MIN_SHARE of them, match frames of the other in the same order.
+one match however long it lasts. Two videos are the same when a chain of at least MIN_CHAIN distinct frames of one matches
+frames of the other in the same order, and its length times its share of all distinct frames reaches MIN_EVIDENCE: of
+few frames most must match, of many a part is enough, as a cut leaves it.
 
 The numbers were measured by tests/bench/bench_frame_hashes.py.
 """
@@ -25,9 +26,9 @@ import numpy.typing as npt
 from curation.video import RGB, VideoConfig
 
 NUM_FRAMES: Final = 64
-MAX_BITS: Final = 12
+MAX_BITS: Final = 10
 MIN_CHAIN: Final = 4
-MIN_SHARE: Final = 0.3
+MIN_EVIDENCE: Final = 2.5
 # Small frames suffice for 12 x 12 frequencies; the exact resizer would cost more than the hash.
 SAMPLING: Final = VideoConfig(num_frames=NUM_FRAMES, max_pixels=64 * 28 * 28, min_pixels=0, resize="swscale")
 HASH_VERSION: Final = f"dct1-{NUM_FRAMES}"
@@ -133,7 +134,7 @@ def _is_found_in(part: Signature, whole: Signature) -> bool:
     # At most one distinct frame matches a frame of `whole`, so the longest chain is the longest increasing run of them.
     matched = near.argmax(axis=0)[near.any(axis=0)]
     chain = _longest_increasing(matched.tolist())
-    return chain >= MIN_CHAIN and chain >= MIN_SHARE * len(part.distinct)
+    return chain >= MIN_CHAIN and chain * chain / len(part.distinct) >= MIN_EVIDENCE
 
 
 def _longest_increasing(places: Sequence[int]) -> int:

@@ -47,12 +47,16 @@ class SharedText(_Part):
 
 
 class FramesRule(_Part):
-    """When two videos count as the same by their frames; the thresholds were measured (overlaps/frames.py)."""
+    """When two videos count as the same by their frames; the thresholds were measured (overlaps/frames.py).
+
+    Of num_frames sampled frames, at least min_chain distinct ones match within max_bits and in order, and their number
+    times their share of all distinct frames is at least min_evidence.
+    """
 
     num_frames: int
     max_bits: int
     min_chain: int
-    min_share: float
+    min_evidence: float
 
 
 class MediaCount(_Part):

@@ -22,11 +22,10 @@ def print_overlaps(report: OverlapReport, console: Console) -> None:
     """Everything but the long tail of shared phrases, at 80 columns and up."""
     console.print(_rows(report))
     console.print(_without_overlap(report), highlight=False)
-    unread = [(part.benchmark, part.unread) for part in report.benchmarks if part.unread]
-    for name, faults in unread:
-        console.print(f"{plain(name, 40)}: records not read: {_faults(faults)}", highlight=False, markup=False)
     console.print()
     console.print(_given(report))
+    for line in _unread(report):
+        console.print(line, highlight=False, markup=False)
     if any(part.top_shared_texts for part in report.benchmarks):
         console.print()
         console.print(_texts(report))
@@ -46,7 +45,7 @@ def _rows(report: OverlapReport) -> Table:
         )
     table.add_row(
         "together",
-        *[""] * 6,
+        *[""] * 4,
         _num(report.any),
         f"{report.any.num_kept:,}",
         f"{report.any.num_rejected:,}",
@@ -72,7 +71,6 @@ def _given(report: OverlapReport) -> Table:
     table.add_column("", no_wrap=True)
     for name in ("questions", "videos", "files", "hashed", "comparable", "alike"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("not readable", overflow="fold")
     if report.own_media is not None:
         table.add_row("the dataset", f"{report.rows.num_rows:,}", "", *_media_cells(report.own_media, True))
     for part in report.benchmarks:
@@ -84,13 +82,27 @@ def _given(report: OverlapReport) -> Table:
 def _media_cells(count: MediaCount | None, frames: bool) -> list[str]:
     """alike: a black or still picture, which frames cannot tell apart."""
     if count is None:
-        return [*[NOT_LOOKED_FOR] * 4, ""]
+        return [NOT_LOOKED_FOR] * 4
     return [
         f"{count.num_files:,}",
         NOT_LOOKED_FOR if count.num_hashed is None else f"{count.num_hashed:,}",
         f"{count.num_comparable:,}" if frames else NOT_LOOKED_FOR,
         f"{count.num_indistinct:,}" if frames else NOT_LOOKED_FOR,
-        _faults(count.unreadable),
+    ]
+
+
+def _unread(report: OverlapReport) -> list[str]:
+    """What could not be read, a line a side."""
+    faults: list[tuple[str, str, Sequence[Fault]]] = []
+    if report.own_media is not None:
+        faults.append(("the dataset", "media", report.own_media.unreadable))
+    for part in report.benchmarks:
+        faults.append((part.benchmark, "records", part.unread))
+        faults.append((part.benchmark, "media", () if part.media is None else part.media.unreadable))
+    return [
+        f"not read: {what} of {plain(name, 40)}: {', '.join(f'{fault.reason} {fault.num:,}' for fault in found)}"
+        for name, what, found in faults
+        if found
     ]
 
 
@@ -115,10 +127,6 @@ def _texts(report: OverlapReport) -> Table:
 
 def _num(count: RowCount | None) -> str:
     return NOT_LOOKED_FOR if count is None else f"{count.num_rows:,}"
-
-
-def _faults(faults: Sequence[Fault]) -> str:
-    return ", ".join(f"{fault.reason} {fault.num:,}" for fault in faults)
 
 
 def _table(title: str) -> Table:
