@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from curation.calibration import PAPER_JUDGES, Calibration
+from curation.release_compare import HistogramPair, ReleaseComparison
 from curation.report import Histogram, Report, Share, Step, Survival, plain
 
 BLUE: Final = "#0072B2"
@@ -194,6 +195,37 @@ def draw_judges(calibration: Calibration) -> Figure:
     axes.set_xlabel("agreement with the labels, %; dashed: one and the same verdict for all")
     axes.set_title("Judges against labels (number of labels)")
     return figure
+
+
+def draw_release_lengths(comparison: ReleaseComparison) -> Figure:
+    """Both segments' lengths, ours over theirs, as shares of each side's traces; tokens when they were counted."""
+    units = [
+        unit for unit in ("words", "tokens") if any(h.ours or h.theirs for h in comparison.histograms if h.unit == unit)
+    ]
+    units = units or ["words"]
+    figure = Figure(figsize=(WIDTH_IN, 2.6 * len(units) + 0.3), layout="constrained")
+    grid = figure.subplots(len(units), 2, squeeze=False)
+    for row, unit in enumerate(units):
+        for column, segment in enumerate(("observation", "think")):
+            pair = next(h for h in comparison.histograms if (h.segment, h.unit) == (segment, unit))
+            _draw_pair(grid[row, column], pair)
+    grid[0, 0].plot([], [], color=BLUE, linewidth=2, label="this dataset")
+    grid[0, 0].plot([], [], color=ORANGE, linewidth=2, label="the authors' release")
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+    return figure
+
+
+def _draw_pair(axes: Axes, pair: HistogramPair) -> None:
+    axes.set_title(f"{pair.segment}: % of traces per {pair.bin_width} {pair.unit}")
+    edges = [place * pair.bin_width for place in range(max(len(pair.ours), 1) + 1)]
+    for counts, colour in ((pair.theirs, ORANGE), (pair.ours, BLUE)):
+        if total := sum(counts):
+            shares = [100 * count / total for count in counts]
+            axes.stairs(shares, edges, fill=True, color=colour, alpha=0.18)
+            axes.stairs(shares, edges, color=colour, linewidth=1.4)
+    axes.set_xlim(0, edges[-1])
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y")
 
 
 def _draw_interval(axes: Axes, place: int, share: Share, colour: str) -> None:

@@ -347,7 +347,7 @@ def _spelled(value: object) -> str:
 
 
 def _rejects(held: Held) -> str:
-    reasons = [f"{reason} {count:,}" for reason, count in held.reasons.most_common()]
+    reasons = [f"{count:,} {reason}" for reason, count in held.reasons.most_common()]
     return f"{held.reasons.total():,} rejected" + (f" ({', '.join(reasons)})" if reasons else "")
 
 
@@ -355,7 +355,7 @@ def _metadata(file: str, held: Held) -> str:
     """The values of the undocumented fields, the most frequent first."""
     fields = []
     for name, counts in held.metadata.items():
-        values = [f"{value} {count:,}" for value, count in counts.most_common(_MOST_VALUES)]
+        values = [f"{value} ({count:,})" for value, count in counts.most_common(_MOST_VALUES)]
         if len(counts) > _MOST_VALUES:
             values.append(f"{len(counts) - _MOST_VALUES:,} further values")
         fields.append(f"{name}: {', '.join(values) or 'none'}")
