@@ -7,7 +7,7 @@ import errno
 import sys
 from collections.abc import Sequence
 
-from curation.commands import calibrate, demo, diff, media, publish, run, stats
+from curation.commands import calibrate, demo, diff, media, overlaps, publish, run, stats
 from curation.errors import UserError
 
 
@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m curation", description="From video questions to a verified, published dataset of traces."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (run, stats, calibrate, publish, diff, media, demo):
+    for command in (run, stats, calibrate, overlaps, publish, diff, media, demo):
         command.add_parser(commands)
     return parser
 

@@ -59,11 +59,14 @@ hf.set_client_factory(_client)
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file of a revision. `sha256` is null for small files, which git keeps itself."""
+    """A file of a revision. `sha256` is null for small files, which git keeps itself.
+
+    A source that lists no hashes has neither; then the size is all that is known of it.
+    """
 
     path: str
     size_bytes: int
-    git_sha1: str
+    git_sha1: str | None
     sha256: str | None
 
     def is_same(self, local: Path) -> bool:
@@ -72,6 +75,8 @@ class RemoteFile:
             return False
         if self.sha256 is not None:
             return file_sha256(local) == self.sha256
+        if self.git_sha1 is None:
+            return True
         content = local.read_bytes()
         return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == self.git_sha1
 

@@ -551,3 +551,21 @@ def test_rows_that_contradict_each_other_about_a_file_refuse_it(tmp_path: Path) 
     choice = choose_files(write_folder(tmp_path, rows), "cot", Selection())
     assert choice.files == ()
     assert {fault.reason for fault in choice.refused.values()} == {"contradiction"}
+
+
+def test_folder_that_mirrors_the_archives_serves_as_well_as_the_hub(bench: Bench, media: dict[str, bytes]) -> None:
+    mirror = bench.home.parent / "mirror"
+    (mirror / "CLEVRER").mkdir(parents=True)
+    (mirror / "CLEVRER" / "train.zip").write_bytes(zipped(below("CLEVRER", media)))
+    (mirror / "Chart").mkdir()
+    (mirror / "Chart" / "0.png").write_bytes(media["Chart/0.png"])
+    (mirror / "Chart" / "more.tar.gz").write_bytes(b"not a tar")
+    write_dataset(bench, media)
+    process = bench.start("--from", str(mirror))
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 2 and "Traceback" not in stderr
+    kept = {path: content for path, content in media.items() if path not in ("Chart/1.png", "Chart/2.png")}
+    assert bench.files() == kept
+    assert set(bench.missing()) == {"Chart/1.png", "Chart/2.png"}
+    assert sorted(path.name for path in mirror.rglob("*.*")) == ["0.png", "more.tar.gz", "train.zip"]
+    assert not bench.hub.requests

@@ -39,8 +39,8 @@ def add_parser(commands: Commands) -> None:
         "--from",
         dest="source",
         metavar="REPO",
-        help="the hub repository that holds the media, org/name or org/name@revision;\n"
-        "default: the one that the dataset names",
+        help="what holds the media: the hub repository org/name or org/name@revision, or a folder\n"
+        "that mirrors it; default: the one that the dataset names",
     )
     fetch.add_argument("--media-root", type=Path, required=True, metavar="DIR", help="where the media go")
     fetch.add_argument("--config", choices=("cot", "rl"), default="cot", help="whose questions; default: cot")

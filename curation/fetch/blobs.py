@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from curation.fetch.faults import Fault
-
-if TYPE_CHECKING:
-    from curation.hub import HubRepo
 
 PIECE_BYTES: Final = 2**18
 
@@ -26,11 +23,27 @@ class Blob(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class HubBlob:
-    """A file of the hub. `read` raises HubError."""
+class MediaRepo(Protocol):
+    """What holds the archives: hub.HubRepo, or a mirror of it on this disk (mirror.py)."""
 
-    repo: HubRepo
+    def read(self, path: str, commit: str, start: int, stop: int) -> Iterator[bytes]:
+        """The bytes [start, stop) of a file, in pieces."""
+        ...
+
+    def cached(self, path: str, commit: str) -> Path | None:
+        """The whole file, if it is on this disk already."""
+        ...
+
+    def download_to(self, folder: Path, path: str, commit: str) -> Path:
+        """The whole file, fetched into a folder."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RepoBlob:
+    """A file of a media repository. `read` raises HubError when that is on the hub."""
+
+    repo: MediaRepo
     commit: str
     path: str
     num_bytes: int

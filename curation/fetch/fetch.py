@@ -20,9 +20,10 @@ from rich.console import Console
 
 from curation.decoding import DecoderPool
 from curation.errors import ConfigError
-from curation.fetch.blobs import HubBlob
+from curation.fetch.blobs import MediaRepo, RepoBlob
 from curation.fetch.faults import Fault
 from curation.fetch.holdings import Holdings, Place, look_up
+from curation.fetch.mirror import COMMIT, Mirror
 from curation.fetch.plan import FilePlan, peak_bytes, plan_file, plan_search, plan_zip
 from curation.fetch.transfer import NUM_CONNECTIONS, Transfer
 from curation.fetch.unpack import is_whole
@@ -37,10 +38,10 @@ from curation.video import VideoConfig
 
 @dataclass(frozen=True, slots=True)
 class MediaSource:
-    """A hub repository at one commit, and its files by path."""
+    """A hub repository at one commit, or a mirror of it, and its files by path."""
 
     shown: str
-    repo: HubRepo
+    repo: MediaRepo
     commit: str
     files: Mapping[str, RemoteFile]
 
@@ -95,7 +96,10 @@ class FetchReport(BaseModel):
 
 
 def open_source(name: str) -> MediaSource:
-    """org/name or org/name@revision. Raises HubError."""
+    """org/name, org/name@revision, or a folder that mirrors one. Raises HubError, ConfigError for an empty folder."""
+    if (folder := Path(name)).is_dir():
+        mirror = Mirror(folder)
+        return MediaSource(name, mirror, COMMIT, mirror.files())
     repo_name, _, revision = name.partition("@")
     repo = HubRepo(repo_name)
     commit = repo.commit_of(revision or "main")
@@ -120,7 +124,7 @@ def plan_fetch(
         holdings = look_up(
             wanted,
             source.files,
-            lambda file: HubBlob(source.repo, source.commit, file.path, file.size_bytes),
+            lambda file: RepoBlob(source.repo, source.commit, file.path, file.size_bytes),
             limits=limits or Limits(),
             progress=advance,
         )

@@ -12,7 +12,7 @@ from typing import Final
 
 from rich.console import Console
 
-from curation.fetch.blobs import Blob, HubBlob, LocalBlob, Stream
+from curation.fetch.blobs import Blob, LocalBlob, MediaRepo, RepoBlob, Stream
 from curation.fetch.faults import ArchiveError, Fault
 from curation.fetch.holdings import wanted_name
 from curation.fetch.plan import FilePlan, Stretch
@@ -20,7 +20,7 @@ from curation.fetch.tars import gunzip, list_tar
 from curation.fetch.unpack import place_file
 from curation.fetch.wanted import ARCHIVES
 from curation.fetch.zips import Limits, read_member
-from curation.hub import HubRepo, RemoteFile
+from curation.hub import RemoteFile
 from curation.progress import show_progress
 
 NUM_CONNECTIONS: Final = 8
@@ -40,7 +40,7 @@ class Transfer:
     """
 
     def __init__(
-        self, repo: HubRepo, commit: str, root: Path, hashes: Mapping[str, str | None], limits: Limits
+        self, repo: MediaRepo, commit: str, root: Path, hashes: Mapping[str, str | None], limits: Limits
     ) -> None:
         self.fetched: dict[str, int] = {}
         self.faults: dict[str, Fault] = {}
@@ -77,7 +77,7 @@ class Transfer:
             local.unlink()
 
     def _jobs(self, plan: FilePlan, advance: Advance) -> Iterator[Callable[[], None]]:
-        blob = HubBlob(self._repo, self._commit, plan.file.path, plan.file.size_bytes)
+        blob = RepoBlob(self._repo, self._commit, plan.file.path, plan.file.size_bytes)
         if plan.how == "file":
             yield partial(self._put, plan.paths[0], partial(_checked_file, blob, plan.file), advance)
         else:
@@ -164,5 +164,5 @@ def _checked_file(blob: Blob, file: RemoteFile) -> Iterator[bytes]:
         digest.update(piece)
         yield piece
     listed = file.git_sha1 if file.sha256 is None else file.sha256
-    if digest.hexdigest() != listed:
+    if listed is not None and digest.hexdigest() != listed:
         raise Fault("bad_content", f"its hash is {digest.hexdigest()}, the hub lists {listed}")
