@@ -4,9 +4,9 @@ A frame's hash is the signs of its low spatial frequencies (a DCT of the luma ag
 with a dead zone, so that grey videos have stable bits too). Frames without contrast have none. Two frames match within
 MAX_BITS. A video is compared by its distinct frames, any two more than 2 * MAX_BITS apart: by the triangle inequality
 no frame of another video can match two of them, so that a still scene, a title card or a tripod's background yields
-one match however long it lasts. Two videos are the same when a chain of at least MIN_CHAIN distinct frames of one matches
-frames of the other in the same order, and its length times its share of all distinct frames reaches MIN_EVIDENCE: of
-few frames most must match, of many a part is enough, as a cut leaves it.
+one match however long it lasts. Two videos are the same when a chain of at least MIN_CHAIN distinct frames of one
+matches frames of the other in the same order, and its length times its share of all distinct frames reaches
+MIN_EVIDENCE: of few frames most must match, of many a part is enough, as a cut leaves it.
 
 The numbers were measured by tests/bench/bench_frame_hashes.py.
 """
