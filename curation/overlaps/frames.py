@@ -98,8 +98,8 @@ def find_same(
     names = [name for name, signature in others.items() if signature.is_comparable]
     if not names:
         return {}
-    coarse = np.concatenate([others[name].words[:, 0] for name in names])
-    starts = np.cumsum([0, *(len(others[name].words) for name in names[:-1])])
+    coarse_of = [np.unique(others[name].words[:, 0]) for name in names]
+    coarse, starts = np.concatenate(coarse_of), np.cumsum([0, *map(len, coarse_of[:-1])])
 
     def find(signature: Signature) -> list[str]:
         if not signature.is_comparable:
@@ -121,10 +121,11 @@ def _candidates(
 ) -> list[int]:
     """Videos that can be the same at all: MIN_CHAIN frames come near one of theirs in the first word alone."""
     num_near = np.zeros(len(starts), np.int64)
-    for first in range(0, len(words), _BLOCK_FRAMES):
-        block = words[first : first + _BLOCK_FRAMES, None]
-        near = np.bitwise_count(block ^ coarse) <= MAX_BITS
-        num_near += np.logical_or.reduceat(near, starts, axis=1).sum(axis=0)
+    distinct, num_frames = np.unique(words, return_counts=True)
+    for first in range(0, len(distinct), _BLOCK_FRAMES):
+        block = slice(first, first + _BLOCK_FRAMES)
+        near = np.bitwise_count(distinct[block, None] ^ coarse) <= MAX_BITS
+        num_near += num_frames[block] @ np.logical_or.reduceat(near, starts, axis=1)
     return [int(place) for place in np.flatnonzero(num_near >= MIN_CHAIN)]
 
 
