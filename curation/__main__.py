@@ -7,8 +7,22 @@ import errno
 import sys
 from collections.abc import Sequence
 
-from curation.commands import calibrate, demo, diff, media, overlaps, publish, run, stats
+from curation.commands import (
+    calibrate,
+    compare_release,
+    demo,
+    diff,
+    import_release,
+    media,
+    overlaps,
+    publish,
+    run,
+    stats,
+)
 from curation.errors import UserError
+
+# In the order in which a dataset goes through them.
+_COMMANDS = (run, stats, calibrate, overlaps, publish, diff, import_release, compare_release, media, demo)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m curation", description="From video questions to a verified, published dataset of traces."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (run, stats, calibrate, overlaps, publish, diff, media, demo):
+    for command in _COMMANDS:
         command.add_parser(commands)
     return parser
 

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from curation.config import load_config
 from curation.demo_labels import write_demo_labels
+from curation.demo_outside import write_outside
 from curation.engines.scripted import ScriptedConfig, injected_fault
 from curation.run import run
 from curation.run_config import RunConfig
@@ -47,7 +48,8 @@ class FaultCount:
 def demo(run_dir: Path, *, num_questions: int, seed: int, console: Console, out: Console) -> list[FaultCount]:
     """Run the demo config, print the funnel and the injected faults that were caught and missed.
 
-    Leaves labels with known answers in `labels.parquet`, for `python -m curation calibrate`.
+    Leaves labels with known answers in `labels.parquet`, for `python -m curation calibrate`, and `outside/`, files to
+    try the other commands on (demo_outside.py).
     """
     config = demo_config(run_dir, num_questions=num_questions, seed=seed)
     report = asyncio.run(run(config, console=console))
@@ -56,7 +58,13 @@ def demo(run_dir: Path, *, num_questions: int, seed: int, console: Console, out:
     _print_faults(counts, out)
     assert isinstance(config.generate.engine, ScriptedConfig)
     labels = write_demo_labels(run_dir, config.generate.engine)
+    write_outside(run_dir)
     out.print(f"labels   {labels}  (the scene record stands in for people)", highlight=False, soft_wrap=True)
+    out.print(
+        f"outside  {run_dir / 'outside'}  (a benchmark, a release, media archives: to try the other commands on)",
+        highlight=False,
+        soft_wrap=True,
+    )
     return counts
 
 

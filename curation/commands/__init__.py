@@ -23,7 +23,7 @@ def add_command(
     """A subcommand with a pasteable example under its help; `function` returns the exit status."""
     parser = commands.add_parser(
         name,
-        help=about,
+        help=about.split(":")[0].rstrip("."),
         description=about,
         epilog=f"example:\n{example}",
         formatter_class=argparse.RawTextHelpFormatter,
