@@ -34,6 +34,12 @@ __all__ = ["Checks", "Publication", "render_card", "render_citation", "render_li
 
 TEMPLATE: Final = "dataset_card.md.j2"
 SHAPES: Final = "shapes"  # the source kind of the demo world
+SOURCE_NAMES: Final[Mapping[str, str]] = {  # the kinds of sources/config.py
+    "videor1": "records in Video-R1's form",
+    "hub": "a dataset on the hub",
+    "release": "the authors' data release",
+    SHAPES: "the demo world",
+}
 MOST_ROWS: Final = 20  # of a table
 MOST_REASONS: Final = 8  # of a step in the funnel
 MOST_NAMES: Final = 3  # in a sentence
@@ -42,7 +48,7 @@ PROMPTS: Final = {"generator": "prompts/trace.txt", "judge": "prompts/judge.txt"
 CONFIG_MEANING: Final[Mapping[str, str]] = {
     "cot": "questions with their accepted trace (the default)",
     "rejected": "every other record that was read, with the reason and the raw completion",
-    "rl": "the questions with usable media, for reinforcement learning",
+    "rl": "questions for reinforcement learning",
 }
 COLUMN_MEANING: Final[Mapping[str, str]] = {
     "id": "stable hash of source path, problem and options",
@@ -141,6 +147,7 @@ def render_card(
         report=report,
         funnel=funnel,
         provenance=provenance,
+        source_name=SOURCE_NAMES.get(provenance.source, provenance.source),
         publication=publication,
         checks=checks,
         synthetic=synthetic,
