@@ -72,7 +72,7 @@ def _acceptance(comparison: ReleaseComparison) -> Table:
         if comparison.num_outside:
             note = f"left out: {comparison.num_outside:,} that both have, but not their RL file\n{note}".strip()
     numbers = ["both", "only we", "only they", "none", "agree", "95 %", "kappa"]
-    table = _table(f"Who accepts, {over}", ["group"], numbers, note)
+    table = _table(f"Who accepts, {over}", ["group"], numbers, note, padding=0)
     for group, row in _grouped(comparison.acceptance, table):
         counts = (row.num_both, row.num_only_ours, row.num_only_theirs, row.num_neither)
         kappa = NOT_MEASURED if row.kappa is None else f"{row.kappa:.2f}"
@@ -171,7 +171,7 @@ def _interval(share: Share) -> str:
     return f"{100 * share.low:.1f}-{100 * share.high:.1f}"
 
 
-def _table(title: str, names: Sequence[str], numbers: Sequence[str], note: str = "") -> Table:
+def _table(title: str, names: Sequence[str], numbers: Sequence[str], note: str = "", padding: int = 1) -> Table:
     """Text columns to the left, number columns to the right, a note below."""
     table = Table(
         title=title,
@@ -180,7 +180,7 @@ def _table(title: str, names: Sequence[str], numbers: Sequence[str], note: str =
         caption=f"{note}\n" if note else None,
         caption_justify="left",
         box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=(0, padding, 0, 0),
     )
     for name in names:
         table.add_column(name, no_wrap=True)
