@@ -257,7 +257,7 @@ def explain(error: BaseException, repo: str, revision: str | None = None) -> tup
         case hf_errors.LocalEntryNotFoundError() | hf_errors.FileMetadataError():
             return "unreachable", f"the hub at {constants.ENDPOINT} gave no answer ({_first_line(cause)})."
         case ValueError() if "Invalid metadata" in str(cause):
-            return "refused", f"the hub refuses the card: {_first_line(cause)}"
+            return "refused", f"the hub refuses the card: {' '.join(str(cause).split())[:300]}"
         case RuntimeError():
             return "failing", f"the hub's client gave up ({_first_line(cause)})."
         case _:

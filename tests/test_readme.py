@@ -39,12 +39,18 @@ def test_linked_files_and_named_make_targets_exist():
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
 
+def shown_by(*words):
+    command = [sys.executable, "-m", "curation", *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
 def test_help_has_a_pasteable_example_for_every_command():
-    for command in ("run", "stats", "demo"):
-        shown = subprocess.run(
-            [sys.executable, "-m", "curation", command, "--help"], check=True, capture_output=True, text=True
-        ).stdout
-        assert f"example:\n  python -m curation {command}" in shown
+    commands = re.findall(r"^    ([a-z-]+)(?:  |$)", shown_by("--help"), flags=re.MULTILINE)
+    assert {"run", "stats", "publish", "diff", "import-release", "media", "demo"} <= set(commands)
+    for command in commands:
+        words = ("media", "fetch") if command == "media" else (command,)
+        shown = shown_by(*words, "--help").partition("\nexample:\n")[2]
+        assert f"  python -m curation {' '.join(words)} " in shown, command
 
 
 def test_shipped_configs_are_valid():

@@ -23,7 +23,7 @@ from curation.rundir import RunDirectory
 from curation.schema import CONFIGS
 from curation.versions import Version, published_versions
 
-_CREATED: Final = "initial commit"  # the hub's own, when a repository is made
+_CREATED_FILES: Final = {".gitattributes"}  # what the hub puts into a repository that it makes
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +140,17 @@ def _check_published(repo: HubRepo, release: Release, commit: str, base: Base | 
 
 def _check_main(repo: HubRepo, main: Main | None, base: Base | None, overwrite_main: bool) -> None:
     """Commits of others since the version before would be overwritten: never without being told to."""
-    if main is None or overwrite_main:
+    if main is None or overwrite_main or set(main.files) <= _CREATED_FILES:
         return
-    foreign = []
+    since = []
     for commit, title in repo.history(main.head):
         if base is not None and commit == base.commit:
             break
-        if title != _CREATED and not title.startswith(TITLE):
-            foreign.append(f"{title[:60]!r} ({commit[:12]})")
+        since.append((commit, title))
+    ours = [commit for commit, title in since if title.startswith(TITLE)]
+    if base is None and ours:
+        since.pop()  # the repository's creation; an earlier publication got as far as a commit
+    foreign = [f"{title[:60]!r} ({commit[:12]})" for commit, title in since if commit not in ours]
     if not foreign:
         return
     if base is None:
