@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import re
@@ -5,19 +6,37 @@ import subprocess
 import sys
 from importlib.resources import files
 
+import polars as pl
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.card import COLUMN_MEANING, escape, render_card, write_card
+from curation.calibration import Calibration, JudgeVerdicts, measure_calibration
+from curation.card import COLUMN_MEANING, Checks, render_card, write_card
 from curation.errors import ConfigError, RunDirectoryError
+from curation.markdown import escape
+from curation.overlaps.report import BenchmarkOverlap, FramesRule, OverlapReport, RowCount
 from curation.plots import write_plots
 from curation.provenance import Provenance
+from curation.publication import Publication
+from curation.release_compare import (
+    Acceptance,
+    LengthPair,
+    Ours,
+    Overlap,
+    Quantiles,
+    ReleaseComparison,
+    Same,
+    ScorePair,
+    Theirs,
+)
+from curation.report import Reason, Share
 from curation.schema import CONFIG_FILES, CONFIGS, REJECTED
 from curation.stats import measure
 from tests.folders import kept_row, rejected_row, write_folder
+from tests.hub.cards import check_card
 
 PROVENANCE = Provenance(source="videor1", tokenizer="org/tokenizer", config={"filter": {"min_score": 0.6}})
 LOAD_ALL = """
@@ -43,6 +62,13 @@ def described(folder, kept=(), rejected=(), provenance=PROVENANCE, **options):
     report = measure(folder)
     write_plots(report, folder / "plots")
     return write_card(folder, report, provenance)
+
+
+PUBLICATION = Publication("org/VideoP2R-CoT-162K", "1.2.0")
+NULL_IN_A_RELEASE = (
+    "verdict", "verdict_reason", "judge", "judge_prompt_sha256", "prompt_sha256", "attempt", "license",
+    "observation_tokens", "think_tokens", "media_sha256", "media_duration_s", "media_num_frames",
+)  # fmt: skip
 
 
 def front_matter(card):
@@ -208,3 +234,321 @@ def test_every_published_column_is_described():
 
 def test_template_is_found_as_a_package_file():
     assert files("cards").joinpath("dataset_card.md.j2").is_file()
+
+
+def published(folder, *, provenance=PROVENANCE, checks=None, publication=PUBLICATION):
+    return render_card(folder, measure(folder), provenance, publication, checks or Checks())
+
+
+def first_screen(text):
+    """Everything above the first heading of level 2 after the code that loads it."""
+    body = text.split("---\n", 2)[2]
+    return body[: body.index("\n## The first row")]
+
+
+def test_published_card_names_the_version_in_every_way_to_load_it(tmp_path):
+    write_folder(tmp_path, [kept_row(0)], [rejected_row(1, "filter:score")])
+    text = published(tmp_path)
+    screen = first_screen(text)
+    assert 'load_dataset("org/VideoP2R-CoT-162K", revision="v1.2.0", split="train")' in screen
+    assert 'load_dataset("org/VideoP2R-CoT-162K", revision="v1.2.0", split="train", streaming=True)' in screen
+    assert 'load_dataset("org/VideoP2R-CoT-162K", "rejected", revision="v1.2.0"' in screen
+    assert 'pl.scan_parquet("hf://datasets/org/VideoP2R-CoT-162K@v1.2.0/data/*.parquet")' in screen
+    assert "v1.2.0 ([changes](CHANGELOG.md))" in screen
+    assert "major = the schema" in text and "minor = rows" in text and "Tags never\nmove" in text
+    assert "# this folder" not in text and "# this folder" in render_card(tmp_path, measure(tmp_path), PROVENANCE)
+
+
+def test_code_that_loads_a_local_folder_runs_as_it_stands(tmp_path):
+    card = described(tmp_path, [kept_row(0)], [rejected_row(1, "filter:score")])
+    code = re.search(r"```python\n(.*?)```", card.read_text(), re.S)[1]
+    check = "assert (len(cot), len(list(stream)), len(rejected), len(rl), len(frame.collect())) == (1, 1, 1, 1, 1)"
+    env = os.environ | {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{check}"], capture_output=True, text=True, env=env, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_hub_and_its_own_card_class_accept_the_card(tmp_path):
+    from huggingface_hub import DatasetCard
+
+    write_folder(tmp_path, [kept_row(0, license="Apache-2.0")])
+    text = published(tmp_path, provenance=PROVENANCE.model_copy(update={"media_repo": "org/media"}))
+    assert check_card(text) == ([], [])
+    card = DatasetCard(text)
+    assert card.data.pretty_name == "VideoP2R-CoT-162K (1 traces)"
+    assert card.data.license == ["apache-2.0"] and card.data.to_dict()["source_datasets"] == ["org/media"]
+
+
+def test_prompts_are_linked_and_one_that_the_rows_do_not_name_is_an_error(tmp_path):
+    named = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("trace", "judge")}
+    rows = {"prompt_sha256": named["trace"], "judge_prompt_sha256": named["judge"]}
+    write_folder(tmp_path, [kept_row(0, **rows)], [rejected_row(1, "media:missing", prompt_sha256=None)])
+    without = render_card(tmp_path, measure(tmp_path), PROVENANCE)
+    assert named["trace"] in without and "not part of this folder" in without and "prompts/trace.txt" not in without
+    (tmp_path / "prompts").mkdir()
+    for name in named:
+        (tmp_path / "prompts" / f"{name}.txt").write_text(name)
+    text = render_card(tmp_path, measure(tmp_path), PROVENANCE)
+    for name, sha256 in named.items():
+        assert f"[prompts/{name}.txt](prompts/{name}.txt), sha256 {sha256}" in text
+    (tmp_path / "prompts/judge.txt").write_text("judge ")
+    with pytest.raises(RunDirectoryError, match=r"judge\.txt is not the prompt that the rows name"):
+        render_card(tmp_path, measure(tmp_path), PROVENANCE)
+
+
+def test_one_row_of_another_prompt_is_enough_to_refuse_the_card(tmp_path):
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts/trace.txt").write_text("trace")
+    sha256 = hashlib.sha256(b"trace").hexdigest()
+    rejected = [rejected_row(1, "filter:score"), rejected_row(2, "filter:score", prompt_sha256=sha256)]
+    write_folder(tmp_path, [kept_row(0, prompt_sha256=sha256)], rejected)
+    with pytest.raises(RunDirectoryError, match=r"trace\.txt is not the prompt"):
+        render_card(tmp_path, measure(tmp_path), PROVENANCE)
+
+
+def calibration(*judges, num_labels=40):
+    """Labels of even questions: sufficient, odd: insufficient; `judges` are (name, places it gets wrong)."""
+    ids = [f"{n:016x}" for n in range(num_labels)]
+    gold = ["sufficient" if n % 2 == 0 else "insufficient" for n in range(num_labels)]
+    other = {"sufficient": "insufficient", "insufficient": "sufficient"}
+    labels = pl.DataFrame({"id": ids, "label": gold, "labeller": ["ann | <b>"] * num_labels})
+    types = {each: ("multiple choice" if place < 30 else "OCR") for place, each in enumerate(ids)}
+    verdicts = [
+        JudgeVerdicts(
+            name, (f"{name}-model",), ("ef" * 32,),
+            pl.DataFrame(
+                {
+                    "id": ids,
+                    "verdict": [other[label] if place in wrong else label for place, label in enumerate(gold)],
+                    "unscored": pl.Series([None] * num_labels, dtype=pl.String),
+                }
+            ),
+        )
+        for name, wrong in judges
+    ]  # fmt: skip
+    found = measure_calibration(
+        labels, types, verdicts, labels_file="labels.csv", labels_sha256="0" * 64, num_outdated=0
+    )
+    assert isinstance(found, Calibration)
+    return found
+
+
+def test_agreement_is_shown_per_judge_and_type_beside_the_papers(tmp_path):
+    write_folder(tmp_path, [kept_row(0)])
+    checks = Checks(agreement=calibration(("recorded", {0, 31}), ("other", set(range(10)))))
+    text = published(tmp_path, checks=checks)
+    assert "it agrees with 95.0 % of 40 labels (95 %: 83.5 % to 98.6 %); the paper's: 95 % of 200" in first_screen(text)
+    assert "| recorded | recorded-model | 40 | 95.0 % |" in text and "| other | other-model | 40 | 75.0 % |" in text
+    assert "| judge | multiple choice | OCR |" in text
+    assert "| recorded | 96.7 % of 30 | 90.0 % of 10 |" in text
+    assert "| paper | Claude 3.7 Sonnet | 200 | 95.0 % |" in text
+    assert "by ann \\| \\<b\\>." in text and "would reach 50.0 %" in text
+    assert "recorded and other: on 40 common questions 9 and 1 that only" in text
+    assert "has not been measured" not in text
+
+
+def test_agreement_of_another_judge_is_not_taken_for_that_of_the_rows(tmp_path):
+    write_folder(tmp_path, [kept_row(0)])
+    text = published(tmp_path, checks=Checks(agreement=calibration(("other", set()))))
+    assert "not measured; the paper's" in first_screen(text) and "| other | other-model | 40 | 100.0 % |" in text
+
+
+def test_too_few_labels_are_named_as_a_limit(tmp_path):
+    write_folder(tmp_path, [kept_row(0)])
+    text = published(tmp_path, checks=Checks(agreement=calibration(("recorded", {0}), num_labels=12)))
+    assert "rests on 12 labels, too few" in text
+
+
+def count(num_kept, num_rejected=0):
+    return RowCount(num_kept=num_kept, num_rejected=num_rejected)
+
+
+def overlap(name, path, frames, question, rows):
+    return BenchmarkOverlap(
+        benchmark=name, num_questions=4000, num_short_questions=0, num_videos=300, unread=(), media=None,
+        path=count(path), sha256=None, frames=None if frames is None else count(frames), question=count(question),
+        rows=count(rows), num_shared_texts=0, top_shared_texts=(),
+    )  # fmt: skip
+
+
+def test_overlaps_are_real_shares_and_a_dash_where_it_was_not_looked(tmp_path):
+    kept = [kept_row(n, overlaps=["MVBench"] if n < 3 else []) for n in range(20)]
+    write_folder(tmp_path, kept)
+    rule = FramesRule(num_frames=8, max_bits=6, min_chain=3, min_evidence=2.0)
+    found = OverlapReport(
+        rows=count(20), num_without_id=0, any=count(3), frames_rule=rule, own_media=None,
+        benchmarks=(overlap("MVBench", 2, 1, 0, 3), overlap("Video|MME", 0, None, 0, 0)),
+    )  # fmt: skip
+    text = published(tmp_path, checks=Checks(overlaps=found))
+    assert "3 traces (15.0 %) share media or question with one of 2 benchmarks" in first_screen(text)
+    assert "| MVBench | 4,000 | 3 | 15.0 % | 2 | - | 1 | 0 |" in text
+    assert "| Video\\|MME | 4,000 | 0 | 0.0 % | 0 | - | - | 0 |" in text
+    assert "15.0 % of the traces share media or a question with a benchmark" in text
+    unchecked = published(tmp_path)
+    assert "| MVBench | 3 | 15.0 % |" in unchecked
+    write_folder(tmp_path, [kept_row(0)])
+    assert "| **In benchmarks too** | not computed |" in published(tmp_path)
+
+
+def compared():
+    quantiles = Quantiles(num_rows=5, mean=101.4, p5=1.0, p25=2.0, p50=99.6, p75=4.0, p95=5.0)
+    nothing = Quantiles(num_rows=0, mean=None, p5=None, p25=None, p50=None, p75=None, p95=None)
+    return ReleaseComparison(
+        ours=Ours(name="runs/x", num_read=1200, num_accepted=700),
+        cot=Theirs(num_records=162_062, num_questions=162_000, num_traces=161_000, rejected=()),
+        rl=None,
+        tokenizer=None,
+        overlaps=(
+            Overlap(
+                file="cot", by="all", value=None, num_shared=800, num_only_ours=400, num_only_theirs=161_200, num_near=7
+            ),
+            Overlap(
+                file="cot", by="data_source", value="X", num_shared=1, num_only_ours=2, num_only_theirs=3, num_near=0
+            ),
+        ),
+        universe="read",
+        num_outside=0,
+        acceptance=(
+            Acceptance(
+                by="all", value=None, num_both=600, num_only_ours=100, num_only_theirs=200, num_neither=300,
+                agree=Share.of(900, 1200), kappa=0.4949,
+            ),
+        ),
+        not_ours=(Reason(reason="filter:score", num_rows=150), Reason(reason="a | b", num_rows=50)),
+        lengths=(
+            LengthPair(segment="think", unit="words", scope="shared", ours=quantiles, theirs=quantiles),
+            LengthPair(segment="think", unit="tokens", scope="shared", ours=nothing, theirs=nothing),
+        ),
+        histograms=(),
+        scores=(
+            ScorePair(
+                problem_type=None, ours=(0,) * 10, theirs=(0,) * 10, ours_mean=0.98765, theirs_mean=None,
+                theirs_below=Share.of(0, 0),
+            ),
+        ),
+        same=Same(
+            answer=Share.of(4, 5), observation=Share.of(0, 5), think=Share.of(0, 5), trace=Share.of(0, 5),
+            num_other_gold=1,
+        ),
+    )  # fmt: skip
+
+
+def test_difference_to_the_authors_release_is_shown_when_it_was_compared(tmp_path):
+    write_folder(tmp_path, [kept_row(0)])
+    assert "authors' release" not in published(tmp_path)
+    text = published(tmp_path, checks=Checks(comparison=compared()))
+    assert "## Beside the authors' release" in text
+    assert "| cot | all | 800 | 400 | 161,200 |" in text and "| cot | X |" not in text
+    assert "| all | 600 | 100 | 200 | 300 | 75.0 % | 0.49 |" in text
+    assert "| a \\| b | 50 |" in text
+    assert "| think | words | in both | 5 | 101 | 100 | 5 | 101 | 100 |" in text
+    assert "| think | tokens | in both |" not in text
+    assert "| all | 0.988 | - | - of 0 |" in text
+    assert "the answer is the same in 80.0 %" in text and "1 have another gold answer" in text
+
+
+def test_imported_release_claims_no_verdict_no_survival_and_quotes_no_config(tmp_path):
+    kept = [kept_row(n, **dict.fromkeys(NULL_IN_A_RELEASE)) for n in range(3)]
+    write_folder(tmp_path, kept, [rejected_row(9, "filter:format", **dict.fromkeys(NULL_IN_A_RELEASE))])
+    provenance = Provenance(source="release", tokenizer=None, config={}, media_repo="org/media", note="Their *rows*.")
+    text = published(tmp_path, provenance=provenance)
+    screen = first_screen(text)
+    assert "no judge: the traces have no verdicts" in screen and "the authors' data release: imported" in screen
+    assert "Their \\*rows\\*." in text
+    assert "3 of 3 traces have no verdict here" in text and "not judged here" in text
+    for claim in (
+        " sufficient, ",
+        "agrees",
+        "judged by a model",
+        "Survival",
+        "| **Kept**",
+        "## Config",
+        "plots/funnel",
+    ):
+        assert claim not in text, claim
+    assert "media fetch org/VideoP2R-CoT-162K@v1.2.0 --from org/media --media-root media" in text
+    assert check_card(text) == ([], [])
+
+
+def test_partly_judged_rows_are_counted_and_not_called_sufficient(tmp_path):
+    kept = [kept_row(0), kept_row(1, verdict=None, judge=None), kept_row(2, verdict="insufficient")]
+    write_folder(tmp_path, kept)
+    text = published(tmp_path)
+    assert "1 sufficient, 1 insufficient, 1 without a verdict" in first_screen(text)
+    assert "1 of 3 traces have no verdict here" in text and "1 of 3 traces were judged insufficient" in text
+
+
+def test_media_are_fetched_drawn_again_or_not_known_as_the_provenance_says(tmp_path):
+    write_folder(tmp_path, [kept_row(0)])
+    demo = {"source": {"num_questions": 120, "seed": 7}}
+    for update, said in (
+        ({"media_repo": "org/media; rm -rf x"}, "media fetch . --from 'org/media; rm -rf x' --media-root media"),
+        ({"source": "shapes", "config": demo}, "`python -m curation demo --num-questions 120 --seed 7`"),
+        ({}, "Which repository holds them was not recorded"),
+    ):
+        card = render_card(tmp_path, measure(tmp_path), PROVENANCE.model_copy(update=update))
+        assert said in card
+
+
+def test_hundreds_of_sources_reasons_and_models_do_not_make_a_long_card(tmp_path):
+    kept = [
+        kept_row(n, data_source=f"source {n}", license=f"licence {n}", generator=f"model {n}", judge=f"judge {n}",
+                 flags=[f"flag {n}"], overlaps=[f"benchmark {n}"])
+        for n in range(300)
+    ]  # fmt: skip
+    rejected = [rejected_row(1000 + n, f"filter:reason {n}") for n in range(100)]
+    write_folder(tmp_path, kept, rejected)
+    text = published(tmp_path)
+    body = text.split("---\n", 2)[2]
+    assert len(body.splitlines()) < 420
+    assert "| and 281 more |" in body and "| | 92 more reasons | 92 | |" in body
+    assert "model 0, model 1, model 10 and 297 more" in first_screen(text)
+
+
+def test_large_counts_are_written_with_commas(tmp_path):
+    write_folder(tmp_path, [kept_row(n) for n in range(1200)])
+    text = published(tmp_path)
+    assert (
+        "**1,200 questions about images and videos" in text
+        and "| multiple choice | 0 | 1,200 | 1,200 | 134,001 |" in text
+    )
+
+
+def test_first_row_is_quoted_whatever_it_holds(tmp_path):
+    hostile = "</details>\n\n# Heading\n> ```python\n| a | b |\n<script>alert(1)</script> " + "word " * 1000
+    write_folder(tmp_path, [kept_row(0, problem=hostile, options=[hostile], observation=hostile, think=hostile)])
+    quoted = published(tmp_path).split("## The first row\n\n")[1].split("\n\nAs a model")[0]
+    assert all(line.startswith(">") for line in quoted.splitlines())
+    assert len(quoted) < 4000 and not re.search(r"(?<!\\)[<`|]", quoted)
+
+
+def test_dataset_without_rows_has_a_card(tmp_path):
+    write_folder(tmp_path)
+    text = published(tmp_path)
+    assert "**0 questions" in text and "## The first row" not in text and check_card(text) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("licenses", "license_name", "fields"),
+    [
+        (["Apache-2.0", "MIT"], "apache-2.0", {"license": ["apache-2.0", "mit"]}),
+        (["CC-BY-4.0"], "apache-2.0", {"license": ["apache-2.0", "cc-by-4.0"]}),
+        (["MIT", None], "apache-2.0", {"license": "other", "license_name": "by-source", "license_link": "LICENSE"}),
+        (["MIT"], "ours", {"license": "other", "license_name": "by-source", "license_link": "LICENSE"}),
+    ],
+)
+def test_published_licence_is_that_of_the_questions_and_of_the_traces(tmp_path, licenses, license_name, fields):
+    write_folder(tmp_path, [kept_row(n, license=name) for n, name in enumerate(licenses)])
+    text = published(tmp_path, publication=Publication("org/name", "1.0.0", license_name))
+    found = yaml.safe_load(text.split("---\n")[1])
+    assert {name: value for name, value in found.items() if name.startswith("license")} == fields
+
+
+def test_plot_of_the_judges_is_drawn_and_shown_when_they_were_compared(tmp_path):
+    write_folder(tmp_path, [kept_row(0)])
+    found = calibration(("recorded", {0}))
+    names = [path.name for path in write_plots(measure(tmp_path), tmp_path / "plots", found)]
+    assert names[-1] == "judges.png"
+    assert "(plots/judges.png)" in published(tmp_path, checks=Checks(agreement=found))
