@@ -181,7 +181,7 @@ def _tallies(report: Report) -> Table:
         ("verdict", "no verdict", report.verdicts),
         ("flag", "not computed", report.flags),
         ("overlap", "not computed", report.overlaps),
-        ("attempt", "not generated", report.attempts),
+        ("attempt", "not recorded", report.attempts),
         ("licence", UNKNOWN, report.licenses),
     )
     for name, if_null, tallies in named:

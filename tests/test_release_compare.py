@@ -224,6 +224,7 @@ def test_their_own_import_agrees_with_them_in_everything(tmp_path):
     assert comparison.acceptance[0].agree.share == 1
     assert comparison.acceptance[0].kappa is None  # all accepted: chance alone explains it
     assert (tmp_path / "a/c.png").read_bytes().startswith(b"\x89PNG")
+    assert "## Beside the authors' release" in (tmp_path / "ours/README.md").read_text(encoding="utf-8")
 
 
 def test_result_is_kept_for_the_card_with_the_rows_it_was_measured_on(tmp_path):

@@ -30,6 +30,8 @@ from curation.stats import measure
 from curation.tasks import score_answer
 from curation.trace import BLOCKS, Trace, TraceFormatError
 from tests.folders import kept_row
+from tests.hub import LoopbackHub, client_environment
+from tests.publisher import Publisher
 from tests.release_parts import COT, GOLD, RL, from_row, nasty_records, record, stringified, write_parts
 
 Row = dict[str, Any]
@@ -290,6 +292,16 @@ print(json.dumps(found))
     ran = subprocess.run([sys.executable, "-c", script, str(out)], capture_output=True, text=True, env=environment)
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout.splitlines()[-1]) == {"cot": 2, "rejected": 1, "rl": 4}
+
+
+def test_it_is_published_and_loaded_by_its_tag_like_any_dataset_of_ours(tmp_path):
+    out, _, _ = imported(tmp_path, [record(1), record(2), 3])
+    with LoopbackHub(tmp_path / "hub") as hub:
+        environment = client_environment(hub.url, tmp_path / "home", "hf_writer")
+        with Publisher(environment, tmp_path / "log") as publisher:
+            ended = publisher.run("publish", out, "--repo", "org/authors", "--version", "1.0.0")  # and read back
+    assert ended.status == 0, ended.text
+    assert "2 cot, 1 rejected, 2 rl" in ended.text
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ def add_parser(commands: Commands) -> None:
 
 def _compare(args: argparse.Namespace) -> int:
     from curation.checks import write_check
+    from curation.describe import refresh_card
     from curation.locate import locate
     from curation.release_view import print_comparison
     from curation.shards import write_text
@@ -53,6 +54,7 @@ def _compare(args: argparse.Namespace) -> int:
     print_comparison(comparison, out)
     if located.home is not None:
         check = write_check(located.home, "release_comparison", located.folder, comparison)
+        refresh_card(located.folder, located.home)
         out.print(f"kept for the card: {check}", highlight=False, markup=False, soft_wrap=True)
     for path in (args.json, args.plot):
         if path is not None:
