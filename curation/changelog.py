@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Final
 
-import jinja2
-
 from curation.diff import KINDS, DatasetDiff
-from curation.markdown import Markdown, escape
+from curation.markdown import Markdown, render
 from curation.versions import Version, published_versions
 
 TEMPLATE: Final = "changelog_entry.md.j2"
@@ -38,17 +35,8 @@ def render_entry(
 
     num_rows: config -> its rows in this version. notes: what the publisher has to say, one list item of Markdown each.
     """
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined,
-        finalize=_print,
-        autoescape=False,  # this is Markdown: `_print` escapes for it
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["count"] = lambda number: f"{number:,}"
-    template = environment.from_string(files("cards").joinpath(TEMPLATE).read_text("utf-8"))
-    return template.render(
+    return render(
+        TEMPLATE,
         version=version,
         diff=diff,
         num_rows=num_rows,
@@ -57,11 +45,6 @@ def render_entry(
         kinds=KINDS,
         most_reasons=MOST_REASONS,
     )
-
-
-def _print(value: object) -> object:
-    """What the template does with every expression: text is escaped, numbers are not."""
-    return value if isinstance(value, Markdown) or not isinstance(value, str) else escape(value)
 
 
 def add_entry(changelog: str | None, version: Version, entry: str) -> str:

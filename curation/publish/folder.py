@@ -23,6 +23,7 @@ from curation.errors import RunDirectoryError
 from curation.facts import config_files, count_rows
 from curation.hub import RemoteFile
 from curation.locate import LocatedDataset
+from curation.markdown import MOST_PROSE, escape
 from curation.provenance import read_provenance
 from curation.publication import Publication, render_citation, render_license
 from curation.publish.layout import lay_out
@@ -109,7 +110,7 @@ def build_release(
     num_rows = {config: sum(map(count_rows, config_files(fresh, config))) for config in CONFIGS}
     changelog = base.folder / "CHANGELOG.md" if base else None
     before_text = changelog.read_text(encoding="utf-8") if changelog and changelog.exists() else None
-    notes = [provenance.note] if provenance.note and base is None else []
+    notes = [escape(provenance.note, most=MOST_PROSE)] if provenance.note and base is None else []
     entry = render_entry(version, diff, num_rows=num_rows, notes=notes)
     write_text(fresh / "CHANGELOG.md", add_entry(before_text, version, entry))
     replace_folder(fresh, target)
