@@ -42,6 +42,8 @@ def lay_out(parts: Sequence[Path], base: Sequence[Path], stem: Path, schema: pa.
     with ThreadPoolExecutor(NUM_WRITERS) as pool:  # Arrow compresses outside the interpreter's lock
         for _ in pool.map(lambda file, target: _write(_take(table, file.rows), file.base, target), files, targets):
             pass  # raises what the writer raised
+    del table
+    pa.default_memory_pool().release_unused()  # or the next config's rows would come on top of what these took
 
 
 def rows_per_file(num_rows: int) -> int:
