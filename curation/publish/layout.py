@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -40,7 +41,7 @@ def lay_out(parts: Sequence[Path], base: Sequence[Path], stem: Path, schema: pa.
     stem.parent.mkdir(parents=True, exist_ok=True)
     targets = [stem.with_name(f"{stem.name}-{number:05d}-of-{len(files):05d}.parquet") for number in range(len(files))]
     with ThreadPoolExecutor(NUM_WRITERS) as pool:  # Arrow compresses outside the interpreter's lock
-        for _ in pool.map(lambda file, target: _write(_take(table, file.rows), file.base, target), files, targets):
+        for _ in pool.map(partial(_write, table), files, targets):
             pass  # raises what the writer raised
     del table
     pa.default_memory_pool().release_unused()  # or the next config's rows would come on top of what these took
@@ -104,8 +105,9 @@ def _numbered(ids: pa.ChunkedArray) -> pl.DataFrame:
     return frame.with_columns(occurrence=pl.int_range(pl.len()).over("id"))
 
 
-def _write(rows: pa.Table, base: Path | None, target: Path) -> None:
-    if _copy_unchanged(rows, base, target):
+def _write(table: pa.Table, file: _File, target: Path) -> None:
+    rows = _take(table, file.rows)
+    if _copy_unchanged(rows, file.base, target):
         return
     with open_writer(target, rows.schema) as writer:
         if rows.num_rows:  # an empty config must have no row group: `datasets` cannot stream one
