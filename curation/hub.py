@@ -41,8 +41,8 @@ REASONS: Final = (
     "unreachable",
 )
 REPO_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
-# The client waits for ever by default. A hub that says nothing for two minutes is lost, also in an upload.
-_TIMEOUT: Final = httpx2.Timeout(120.0, connect=15.0)
+# The client waits for ever by default. A hub that says nothing for a minute is lost, also in an upload.
+_TIMEOUT: Final = httpx2.Timeout(60.0, connect=10.0)
 _PIECE_BYTES: Final = 2**18
 # In a row, without one byte in between.
 _MAX_TRIES: Final = 6
