@@ -43,7 +43,7 @@ SOURCE_NAMES: Final[Mapping[str, str]] = {  # the kinds of sources/config.py
 MOST_ROWS: Final = 20  # of a table
 MOST_REASONS: Final = 8  # of a step in the funnel
 MOST_NAMES: Final = 3  # in a sentence
-EXAMPLE_CHARS: Final = 700  # of a segment
+EXAMPLE_CHARS: Final = 450  # of a segment
 PROMPTS: Final = {"generator": "prompts/trace.txt", "judge": "prompts/judge.txt"}
 CONFIG_MEANING: Final[Mapping[str, str]] = {
     "cot": "questions with their accepted trace (the default)",
@@ -153,6 +153,7 @@ def render_card(
         synthetic=synthetic,
         was_run=bool(provenance.config),
         min_score=_entry(provenance.config, "filter", "min_score"),
+        rejects_leaks=_entry(provenance.config, "filter", "leaks_answer") == "reject",
         num_frames=_entry(provenance.config, "video", "num_frames"),
         world=(_entry(provenance.config, "source", "num_questions"), _entry(provenance.config, "source", "seed")),
         verdicts=_Verdicts.of(report),

@@ -28,6 +28,7 @@ GREY: Final = "#6B6B6B"
 WIDTH_IN: Final = 8.0
 DPI: Final = 150  # 1,200 pixels: sharp at the 800 of a card, also on dense screens
 REASON_CHARS: Final = 46
+PATCH: Final = {"facecolor": "white", "linewidth": 0, "alpha": 0.85, "pad": 1}  # behind a text that lines may cross
 STYLE: Final[dict[Any, Any]] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -268,7 +269,7 @@ def _draw_histogram(axes: Axes, histogram: Histogram, report: Report) -> None:
     if lengths.window is not None:
         axes.axvspan(*lengths.window, color=GREEN, alpha=0.18, linewidth=0, zorder=0)
         low, high = lengths.window
-        axes.text((low + high) / 2, 1.13 * top, f"RL {low}-{high}", ha="center", color=GREEN, fontsize=9)
+        axes.text((low + high) / 2, 1.13 * top, f"RL {low}-{high}", ha="center", color=GREEN, fontsize=9, bbox=PATCH)
     longest = max(len(histogram.counts) * width, (lengths.window or (0, 0))[1] * 1.05)
     if lengths.p50 is not None:
         axes.axvline(lengths.p50, color="black", linewidth=1, linestyle="--")
