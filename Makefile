@@ -26,6 +26,9 @@ bench: .venv/.ready
 	$(BIN)/python tests/bench/bench_engine.py
 	$(BIN)/python tests/bench/bench_frames.py
 	$(BIN)/python tests/bench/bench_pipeline.py
+	$(BIN)/python tests/bench/bench_publish.py
+	$(BIN)/python tests/bench/bench_diff.py
+	$(BIN)/python tests/bench/bench_frame_hashes.py
 
 vllm-check: .venv/.ready
 	$(BIN)/python tests/bench/vllm_check.py

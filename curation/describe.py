@@ -72,4 +72,6 @@ def refresh_card(folder: Path, home: Path) -> None:
         report = Report.model_validate_json((folder / REPORT_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunDirectoryError(f"{folder / REPORT_FILE} is damaged. Run the pipeline again.") from error
-    write_card(folder, report, read_provenance(folder), None, find_checks(home, folder, allow_stale=True))
+    checks = find_checks(home, folder, allow_stale=True)
+    write_plots(report, folder / "plots", checks.agreement)
+    write_card(folder, report, read_provenance(folder), None, checks)
