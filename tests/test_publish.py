@@ -23,8 +23,10 @@ REPO = "org/name"
 LOAD = """
 import json, sys
 from datasets import load_dataset
+from huggingface_hub import DatasetCard, hf_hub_download
 
 repo, tag = sys.argv[1:]
+DatasetCard.load(hf_hub_download(repo, "README.md", repo_type="dataset", revision=tag)).validate(repo_type="dataset")
 loaded = {}
 for config in (None, "cot", "rejected", "rl"):
     for streaming in (False, True):
