@@ -2,8 +2,8 @@
 
 Nothing of either text is lost: the spans of a side, joined, are that side. Words are aligned by their longest common
 subsequence, which takes time in the product of the two lengths. So where both sides are very long they are first cut
-at phrases that stand once in each (the idea of patience diff); a stretch that offers none is marked as different as a
-whole, and `is_coarse` says so, for then words are marked that stand on the other side as well.
+at phrases that stand once in each (the idea of patience diff). A stretch that offers none is cut at equal distances,
+and `is_coarse` says so: near these cuts words may be marked that stand on the other side as well.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ Kind = Literal["same", "removed", "added"]
 
 MOST_PAIRS: Final = 16_000 * 16_000  # words of the left times words of the right: below 0.1 s, 32 MB
 _PHRASE: Final = 4  # words; single words are too rarely unique in a long text
+_WINDOW: Final = 4_000  # words, of a stretch that is cut at equal distances
 _MOST_CUTS: Final = 8  # times that a stretch is cut again, so that no text takes quadratic time
 
 # Chinese, Japanese and Korean need no space between words: there, a character is a word.
@@ -88,7 +89,7 @@ def _mark(words: Sequence[tuple[str, str]], spaces: Mapping[int, str], kind: Kin
 
 
 def _align(left: Sequence[int], right: Sequence[int]) -> tuple[list[tuple[int, int]], bool]:
-    """Places of equal words, rising on both sides, and whether some stretch was given up."""
+    """Places of equal words, rising on both sides, and whether some stretch was cut at equal distances."""
     pairs: list[tuple[int, int]] = []
     is_coarse = False
     waiting = [_Stretch(0, len(left), 0, len(right))]
@@ -108,6 +109,7 @@ def _align(left: Sequence[int], right: Sequence[int]) -> tuple[list[tuple[int, i
             pairs.extend(anchors)
         else:
             is_coarse = True
+            waiting.extend(_windows(stretch))
     return sorted(pairs), is_coarse
 
 
@@ -121,6 +123,20 @@ def _trim(stretch: _Stretch, left: Sequence[int], right: Sequence[int], pairs: l
         stop, other_stop = stop - 1, other_stop - 1
         pairs.append((stop, other_stop))
     return _Stretch(start, stop, other_start, other_stop, num_cuts)
+
+
+def _windows(stretch: _Stretch) -> list[_Stretch]:
+    """The stretch in parts of at most _WINDOW words on either side, each at the same share of its side."""
+    start, stop, other_start, other_stop, num_cuts = stretch
+    num = -(-max(stop - start, other_stop - other_start) // _WINDOW)
+    edges = [
+        (start + (stop - start) * place // num, other_start + (other_stop - other_start) * place // num)
+        for place in range(num + 1)
+    ]
+    return [
+        _Stretch(begin, end, other_begin, other_end, num_cuts)
+        for (begin, other_begin), (end, other_end) in pairwise(edges)
+    ]
 
 
 def _anchors(stretch: _Stretch, left: Sequence[int], right: Sequence[int]) -> list[tuple[int, int]]:
