@@ -1,5 +1,6 @@
 """Labels of the viewer: on the disk at once, one history for many writers, read by `curation calibrate`."""
 
+import inspect
 import json
 import os
 import shutil
@@ -98,6 +99,12 @@ def test_undo_takes_back_the_last_label_of_this_labeller_alone(store):
     assert [store.undo("ann").row_id, store.undo("ann").row_id, store.undo("ann")] == ["q2", "q1", None]
     assert store.labelled_ids("bob") == {"q3"}
     assert store.undo("nobody") is None
+
+
+def test_the_store_is_blind_to_the_judge(store):
+    label(store, "q1")
+    assert "verdict" not in inspect.signature(LabelStore.save).parameters
+    assert b"verdict" not in store.path.read_bytes()
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("pq"), st.sampled_from([*LABELS, "undo"]))))
