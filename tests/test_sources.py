@@ -342,6 +342,16 @@ def test_long_list_is_read_in_bounded_memory(tmp_path: Path) -> None:
     assert peak < 8e6
 
 
+@pytest.mark.parametrize("number", ["1000000000000000.0", "-1.5e+300", "2E-7", "0.25"])
+def test_number_that_is_cut_anywhere_between_two_parts_is_read_whole(tmp_path, number):
+    text = f"[{number}, {number}]"
+    for cut in range(1, len(text)):
+        paths = [tmp_path / "p0", tmp_path / "p1"]
+        for path, piece in zip(paths, (text[:cut], text[cut:]), strict=True):
+            path.write_text(piece)
+        assert [entry.value for entry in iter_release(paths)] == json.loads(text)
+
+
 @settings(deadline=None)
 @given(st.lists(json_values, max_size=8), st.integers(1, 400))
 def test_list_reader_equals_json_loads_at_any_cut_into_parts(values: list[Any], cut: int) -> None:

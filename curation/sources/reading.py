@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from curation.schema import SourceReject
 _CHUNK_BYTES: Final = 1 << 20
 _MAX_RECORD_CHARS: Final = 1 << 24
 _GZIP_MAGIC: Final = b"\x1f\x8b"
+_NUMBER_REST: Final = re.compile(r"[-+.0-9eE]*")
 _BLANK: Final = " \t\r\n\ufeff"  # a byte order mark may open any part
 
 
@@ -158,7 +160,7 @@ class _Reader:
             except (ValueError, RecursionError) as error:
                 fault = error.msg if isinstance(error, json.JSONDecodeError) else one_line(error)
             else:
-                if end < len(self.buffer):  # a number at the very end may go on
+                if not _NUMBER_REST.fullmatch(self.buffer, end):  # a number that is cut may go on: 1 | 1. | 1e+
                     self.at = end
                     return value
                 fault = "it ends"
