@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from math import floor, log10
 from typing import Final
 
 from markupsafe import Markup
@@ -17,6 +18,7 @@ from curation.report import percent
 
 # The length reward of RL pays inside these (VideoP2R, R_len); both ends belong to the window. As curation/stats.py.
 RL_WINDOWS: Final[Mapping[str, tuple[int, int]]] = {"observation": (128, 320), "think": (320, 512)}
+MOST_TICKS: Final = 6  # labels below a histogram, but for the zero
 MOST_BARS: Final = 12  # that are open at once; the others can be unfolded
 
 
@@ -43,15 +45,21 @@ def render_bars(
     title: str, bars: Sequence[Bar | tuple[str, int] | tuple[str, int, int | None]], note: str = ""
 ) -> Markup:
     """One bar a label. With totals, the bars say which share of each total counts; without, how the counts compare."""
-    rows = [bar if isinstance(bar, Bar) else Bar(*bar) for bar in bars]
-    most = max((bar.count if bar.total is None else bar.total for bar in rows), default=0)
-    drawn = [_bar(bar, most) for bar in rows]
-    body = fill('<ul class="vp-bars">{}</ul>', join(drawn[:MOST_BARS])) if drawn else _nothing("no rows")
-    if rest := drawn[MOST_BARS:]:
-        body += fill(
-            '<details><summary>{} more</summary><ul class="vp-bars">{}</ul></details>', f"{len(rest):,}", join(rest)
-        )
-    return panel(title, body, note)
+    return panel(title, draw_bars([bar if isinstance(bar, Bar) else Bar(*bar) for bar in bars]), note)
+
+
+def draw_bars(bars: Sequence[Bar]) -> Markup:
+    """The bars without a box; those beyond MOST_BARS can be unfolded."""
+    if not bars:
+        return quiet("no rows")
+    most = max(bar.count if bar.total is None else bar.total for bar in bars)
+    drawn = [_bar(bar, most) for bar in bars]
+    shown, rest = drawn[:MOST_BARS], drawn[MOST_BARS:]
+    listed = fill('<ul class="vp-bars">{}</ul>', join(shown))
+    if not rest:
+        return listed
+    unfolded = '{}<details><summary>{} more</summary><ul class="vp-bars">{}</ul></details>'
+    return fill(unfolded, listed, f"{len(rest):,}", join(rest))
 
 
 def render_histogram(
@@ -72,7 +80,7 @@ def render_histogram(
     stacks = [[one.counts[place] if place < len(one.counts) else 0 for one in series] for place in range(num_bins)]
     highest = max(map(sum, stacks), default=0)
     if not highest:
-        return panel(title, _nothing("none of these rows has it"), note)
+        return panel(title, quiet("Not measured for any of these rows."), note)
     end = num_bins * bin_width
     shaded = None if window is None else (min(window[0], end), min(window[1], end))
     bars = join(
@@ -91,7 +99,7 @@ def render_histogram(
         band,
         100 / num_bins,
         bars,
-        _axis(end, unit, is_open),
+        _axis(end, unit),
     )
     legend = [
         fill('<span class="vp-key vp-series-{}">{}: {}</span>', place, one.name, f"{sum(one.counts):,}")
@@ -100,6 +108,8 @@ def render_histogram(
     if window is not None:
         words = f"window of the RL length reward: {_number(window[0])} to {_number(window[1])} {unit}"
         legend.append(fill('<span class="vp-key vp-key-window">{}</span>', words))
+    if is_open:
+        legend.append(Markup("<span>The last bar holds all that is longer.</span>"))
     return panel(title, fill('{}<p class="vp-legend">{}</p>', picture, join(legend)), note)
 
 
@@ -126,13 +136,20 @@ def render_length(name: str, num_tokens: int | None, window: tuple[int, int]) ->
     )
 
 
+def round_step(least: float) -> float:
+    """The smallest of ..., 0.1, 0.2, 0.5, 1, 2, 5, 10, ... that is no less than `least` > 0."""
+    scale = 10.0 ** floor(log10(least))
+    return next(step * scale for step in (1, 2, 5, 10) if step * scale >= least * (1 - 1e-9))
+
+
 def panel(title: str, body: Markup, note: str = "") -> Markup:
     """One titled box of a page."""
     below = fill('<p class="vp-note">{}</p>', note) if note else Markup("")
     return fill('<section class="vp vp-panel"><h3>{}</h3>{}{}</section>', title, body, below)
 
 
-def _nothing(words: str) -> Markup:
+def quiet(words: str) -> Markup:
+    """What is not there, in words."""
     return fill('<p class="vp-quiet">{}</p>', words)
 
 
@@ -182,12 +199,15 @@ def _span(place: int, bin_width: float, unit: str, is_open: bool) -> str:
     return f"{start} {unit} and more" if is_open else f"{start} to {end} {unit}"
 
 
-def _axis(end: float, unit: str, is_open: bool) -> Markup:
-    """Five labels below a picture that ends at `end`."""
-    labels = [f"{_number(end * quarter / 4)}{'+' if is_open and quarter == 4 else ''}" for quarter in range(5)]
-    marks = join(fill('<span style="left:{}%">{}</span>', 25 * place, label) for place, label in enumerate(labels))
+def _axis(end: float, unit: str) -> Markup:
+    """Round numbers below a picture that ends at `end`."""
+    step = round_step(end / MOST_TICKS)
+    marks = join(
+        fill('<span style="left:{:.2f}%">{}</span>', 100 * place * step / end, _number(place * step))
+        for place in range(int(end / step + 1e-9) + 1)
+    )
     return fill('<div class="vp-axis" aria-hidden="true">{}</div><p class="vp-unit">{}</p>', marks, unit)
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.3g}"

@@ -53,4 +53,4 @@ _WORDS: Final[Mapping[str, str]] = {
 
 def reason_in_words(rejected_by: str) -> str:
     """`filter:score` -> "the answer scores too low"; of an unknown reason, the name itself without underscores."""
-    return _WORDS.get(rejected_by) or rejected_by.rpartition(":")[2].replace("_", " ") or "no reason was recorded"
+    return _WORDS.get(rejected_by) or rejected_by.partition(":")[2].replace("_", " ") or "no reason was recorded"

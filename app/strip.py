@@ -141,7 +141,8 @@ class Strips:
         except MediaError as error:
             if error.reason == "outside_root":
                 return _note("The row's path leads out of the media root and is not followed.", path)
-            return self._fetch_note(row, f"No frames: {reason_in_words('media:' + error.reason)} ({error}).")
+            detail = "" if error.reason == "missing" else f" ({error})"
+            return self._fetch_note(row, f"No frames: {reason_in_words('media:' + error.reason)}{detail}.")
         except (ConfigError, OSError, RuntimeError) as error:
             # RuntimeError is what a decoder worker could not handle; the last line of its report says why.
             return _note(f"The frames could not be read: {(str(error).splitlines() or ['no reason given'])[-1]}", path)
@@ -182,16 +183,19 @@ class Strips:
         command = ["python", "-m", "curation", "media", "fetch", self._dataset]
         if source := row.get("data_source"):
             command += ["--source", source]
+        fetch = "This fetches it:"
         if not self._media_repo:
             command += ["--from", "REPO_OR_FOLDER"]
+            fetch = "This fetches it from the repository or folder that holds the media:"
         line = shlex.join([*command, "--media-root", root])
         after = " Then start the viewer with --media-root media." if self._media_root is None else ""
         return fill(
-            '<div class="vp vp-media-note"><p>{} File <code>{}</code> of {}.</p><p>This fetches it:</p>'
+            '<div class="vp vp-media-note"><p>{} File <code>{}</code> of {}.</p><p>{}</p>'
             '<pre class="vp-command" tabindex="0">{}</pre>{}</div>',
             words,
             row["path"],
             fill("<bdi>{}</bdi>", source) if source else "a source that is not recorded",
+            fetch,
             line,
             fill("<p>{}</p>", after) if after else "",
         )
@@ -206,7 +210,8 @@ def render_strip(strip: Strip, told: str, *, is_proven: bool) -> Markup:
         what = f"{len(strip.frames)} of {strip.num_source_frames:,} frames at {seen}."
     proof = "The file is the one that the trace was made from." if is_proven else "No hash is recorded to compare with."
     return fill(
-        '<figure class="vp vp-strip"><ol class="vp-frames">{}</ol><figcaption>{} {}. {}</figcaption></figure>',
+        '<figure class="vp vp-strip"><ol class="vp-frames {}">{}</ol><figcaption>{} {}. {}</figcaption></figure>',
+        "vp-single" if strip.kind == "image" else "",
         join(_picture(frame, strip.kind) for frame in strip.frames),
         what,
         told.rstrip("."),

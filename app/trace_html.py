@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from app.charts import RL_WINDOWS, render_length
+from app.charts import RL_WINDOWS, quiet, render_length
 from app.markup import fill, join, link, visible
 from app.reasons import STEPS, reason_in_words
 from curation.schema import INSUFFICIENT, SUFFICIENT
@@ -20,7 +20,9 @@ from curation.trace import BLOCKS
 
 Row = Mapping[str, Any]
 
-LONG_CHARS: Final = 3_000  # a text beyond this is a box of its own that can be scrolled by the keyboard
+# A text beyond these is a box of its own, which scrolls.
+LONG_CHARS: Final = 3_000
+LONG_LINES: Final = 60
 # Options beyond these are shown, but the gold one is not looked for: no question is like that, and it takes time.
 MOST_OPTIONS: Final = 26
 MOST_OPTION_CHARS: Final = 20_000
@@ -109,10 +111,10 @@ def chips(values: Sequence[str], meanings: Mapping[str, str], css: str) -> Marku
 
 def text_box(text: str) -> Markup:
     """A text whole, in its own direction; a long one scrolls."""
-    if len(text) <= LONG_CHARS:
+    if len(text) <= LONG_CHARS and text.count("\n") <= LONG_LINES:
         return fill('<div class="vp-text" dir="auto">{}</div>', text)
     return fill(
-        '<p class="vp-note">{} characters; scroll to read on</p>'
+        '<p class="vp-note">{} characters, all of them here: scroll</p>'
         '<div class="vp-text vp-long" dir="auto" tabindex="0">{}</div>',
         f"{len(text):,}",
         text,
@@ -121,7 +123,7 @@ def text_box(text: str) -> Markup:
 
 def _render_blind(row: Row) -> Markup:
     observation = row.get("observation")
-    box = text_box(observation) if observation else _quiet("this row has no observation to label")
+    box = text_box(observation) if observation else quiet("this row has no observation to label")
     return fill(
         '<article class="vp vp-trace vp-blind"><p class="vp-chips">{}</p>{}{}</article>',
         chips([row.get("data_type") or "image or video: not recorded"], {}, ""),
@@ -181,13 +183,13 @@ def _question(row: Row, *, show_answered: bool) -> Markup:
     )
     listed = fill('<ul class="vp-options">{}</ul>', items) if options else Markup("")
     if gold is None:
-        said = _quiet("gold answer: not recorded")
+        said = quiet("gold answer: not recorded")
     else:
         said = fill('<div class="vp-gold"><b>Gold answer</b>{}</div>', text_box(gold))
         if options and not gold_places:
-            said += _quiet("It names none of the options.")
+            said += quiet("It names none of the options.")
     problem = row.get("problem")
-    asked = text_box(problem) if problem else _quiet("no question was recorded")
+    asked = text_box(problem) if problem else quiet("no question was recorded")
     return fill('<section class="vp-question"><h4>Question</h4>{}{}{}</section>', asked, listed, said)
 
 
@@ -207,17 +209,25 @@ def _option(text: str, *, is_gold: bool, is_answered: bool) -> Markup:
     marks = [("vp-good", "&#10003; gold")] * is_gold
     marks += [("vp-good" if is_gold else "vp-bad", "&#9654; model&rsquo;s answer")] * is_answered
     badges = join(fill('<span class="vp-badge {}">{}</span>', color, Markup(words)) for color, words in marks)
-    return fill('<li class="{}"><span dir="auto">{}</span>{}</li>', css, text, badges)
+    return fill('<li class="{}"><span dir="auto">{}</span><span class="vp-marks">{}</span></li>', css, text, badges)
 
 
 def _block(row: Row, name: str) -> Markup:
     text = row.get(name)
     length = render_length(name, row.get(f"{name}_tokens"), RL_WINDOWS[name]) if name in RL_WINDOWS else Markup("")
     if text is None:
-        return _section(name, "", _quiet(f"there is no {name}: no trace could be read from a completion"))
+        return _section(name, "", quiet(_why_absent(row)))
     if name == "answer":
         length = _score(row.get("score"))
     return _section(name, length, text_box(text))
+
+
+def _why_absent(row: Row) -> str:
+    if row.get("rejected_by") is None:
+        return "not recorded"
+    if row.get("completion") is None:
+        return "none: the row was rejected before a trace was written"
+    return "none: the completion is no trace"
 
 
 def _section(name: str, head: Markup | str, body: Markup) -> Markup:
@@ -233,7 +243,7 @@ def _section(name: str, head: Markup | str, body: Markup) -> Markup:
 
 def _score(score: float | None) -> Markup:
     if score is None:
-        return _quiet("not scored")
+        return quiet("not scored")
     return fill(
         '<p class="vp-length"><span class="vp-track" aria-hidden="true">'
         '<i class="vp-fill vp-answer" style="width:{:.1f}%"></i></span>'
@@ -249,7 +259,7 @@ def _verdict(row: Row) -> Markup:
         '<section class="vp-verdict"><header><h4>Verdict</h4>{}<span class="vp-meaning">{}</span></header>{}</section>',
         verdict_badge(verdict),
         fill("by <bdi>{}</bdi>, from the observation alone", judge) if judge else "",
-        text_box(reason) if reason else _quiet("no explanation was recorded"),
+        text_box(reason) if reason else quiet(_VERDICTS[None][2] if verdict is None else "no explanation was recorded"),
     )
 
 
@@ -274,11 +284,7 @@ def _provenance(row: Row) -> Markup:
     further = [name for name in row if name not in _PROVENANCE and name not in _SHOWN]
     lines = [(label, row.get(name)) for name, label in _PROVENANCE.items()] + [(name, row[name]) for name in further]
     items = join(
-        fill("<dt>{}</dt><dd>{}</dd>", label, _quiet("not recorded") if value is None else text_box(str(value)))
+        fill("<dt>{}</dt><dd>{}</dd>", label, quiet("not recorded") if value is None else text_box(str(value)))
         for label, value in lines
     )
     return fill('<details class="vp-more"><summary>Provenance</summary><dl>{}</dl></details>', items)
-
-
-def _quiet(words: str) -> Markup:
-    return fill('<p class="vp-quiet">{}</p>', words)
