@@ -8,8 +8,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("curation", "training", "app", "cards")
 PUBLISHED_FORMAT = {"trace", "tasks", "schema", "judge", "engines", "video", "config", "errors", "prompts", "markdown"}
-# What a reader of published datasets needs besides: how one is named and found, its statistics, its media, its labels.
-READING = {"locate", "report", "media", "agreement", "decoding"}
+# What a reader of published datasets needs besides: how one is named and found, its statistics, its media, its labels,
+# and what a word is.
+READING = {"locate", "report", "media", "agreement", "decoding", "scoring"}
 STAGES = {"sources", "generate", "filters", "verify", "stats"}
 LEAVES = {"trace", "tasks", "schema", "errors", "judge", "prompts", "config", "journal"}
 HEAVY = {
