@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.config import validate
@@ -152,6 +152,11 @@ def test_malformed_reasoning_has_no_format_but_its_one_answer_is_scored(reasonin
     assert rewarded.perception.total == 2.2
 
 
+def test_stray_tag_in_the_observation_does_not_cost_the_answer():
+    rewarded = reward("<observation>o</answer></observation><think>t</think><answer>B</answer>")
+    assert (rewarded.perception.total, rewarded.reasoning.total) == (0.0, 2.2)
+
+
 def test_answer_inside_the_observation_is_no_answer():
     rewarded = reward("<observation>The answer is B</observation>", lengths=BlockTokens(200, None, None))
     assert rewarded.reasoning.total == 0.0
@@ -178,6 +183,7 @@ def test_a_fault_costs_the_format_of_the_process_that_it_stands_in(text, formats
     assert (rewarded.perception.format, rewarded.reasoning.format) == formats
 
 
+@settings(deadline=None)
 @given(pieces, st.sampled_from([YES, NO, None]))
 def test_both_formats_are_one_exactly_when_the_trace_parses(text, verdict):
     rewarded = reward(text, verdict)
@@ -189,6 +195,7 @@ def test_both_formats_are_one_exactly_when_the_trace_parses(text, verdict):
         assert rewarded.perception.format == rewarded.reasoning.format == 1.0
 
 
+@settings(deadline=None)
 @given(
     pieces, st.sampled_from([YES, NO, None]), st.sampled_from(PROBLEM_TYPES), st.integers(0, 900), st.integers(0, 900)
 )

@@ -1,11 +1,13 @@
 """Segments on tokenizers trained on the spot: real merges across the border, none at all, and Qwen's own splitting."""
 
+import json
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast, Qwen2Tokenizer
 
 from curation.errors import ConfigError
 from curation.trace import Trace, TraceFormatError, parse_trace, render_trace
@@ -115,8 +117,8 @@ def test_a_token_across_the_border_is_perception_by_hand():
     assert segments.lengths == BlockTokens(observation=1, think=1, answer=1)
 
 
-@given(any_name, body, body, body, st.sampled_from(["", " ", "\n\n"]))
 @settings(deadline=None)
+@given(any_name, body, body, body, st.sampled_from(["", " ", "\n\n"]))
 def test_think_of_a_well_formed_trace_is_never_perception(name, observation, think, answer, gap):
     text = f"<observation>{observation}</observation>{gap}<think>{think}</think><answer>{answer}</answer>"
     parse_trace(text)
@@ -167,8 +169,8 @@ def test_agnostic_template_is_all_reasoning():
     assert lengths == BlockTokens(None, 1, 1)
 
 
-@given(any_name, st.one_of(pieces, st.text(st.characters(exclude_categories=["Cs"]))))
 @settings(deadline=None)
+@given(any_name, st.one_of(pieces, st.text(st.characters(exclude_categories=["Cs"]))))
 def test_text_and_format_are_those_of_the_decoded_completion(name, text):
     ids = encode(name, text)
     segments = find_segments(ids, TABLES[name])
@@ -178,8 +180,8 @@ def test_text_and_format_are_those_of_the_decoded_completion(name, text):
     assert (segments.lengths.think is None) == (segments.lengths.answer is None) == (processes.think is None)
 
 
-@given(any_name, st.data())
 @settings(deadline=None)
+@given(any_name, st.data())
 def test_sampled_ids_that_no_text_encodes_to_are_spelled_as_the_tokenizer_decodes_them(name, data):
     """Random ids: torn characters, special tokens, ids beyond the vocabulary."""
     top = TOKENIZERS[name].get_vocab_size() + 20
@@ -189,6 +191,7 @@ def test_sampled_ids_that_no_text_encodes_to_are_spelled_as_the_tokenizer_decode
     assert len(segments.is_perception) == len(ids)
 
 
+@settings(deadline=None)
 @given(pieces)
 def test_both_processes_are_well_formed_exactly_when_the_trace_parses(text):
     processes = split_processes(text)
@@ -201,6 +204,7 @@ def test_both_processes_are_well_formed_exactly_when_the_trace_parses(text):
         assert Trace(*(text[block.inner_start : block.inner_end].strip() for block in blocks)) == trace
 
 
+@settings(deadline=None)
 @given(pieces)
 def test_a_process_is_judged_on_its_own_segment_alone(text):
     border = find_border(text)
@@ -240,12 +244,13 @@ def test_end_of_turn_belongs_where_it_stands(name):
 def test_special_tokens_have_no_text_and_no_length_and_added_words_have_theirs(name):
     eos, video, tool = (special(name, token) for token in ("<|im_end|>", "<|video_pad|>", "<tool>"))
     assert TABLES[name].text([video, tool, eos]) == "<tool>"
-    ids = [*encode(name, "<observation>"), video, *encode(name, "o"), video, *encode(name, "</observation>")]
-    segments = find_segments(ids, TABLES[name])
-    assert segments.text == "<observation>o</observation>"
-    assert segments.lengths.observation == 1
+    seen = [video, *encode(name, "o"), video, *encode(name, "p"), video]
+    segments = find_segments([*encode(name, "<observation>"), *seen, *encode(name, "</observation>")], TABLES[name])
+    assert segments.text == "<observation>op</observation>"
+    assert segments.lengths.observation == 2
 
 
+@settings(deadline=None)
 @given(body, body, body)
 def test_lengths_equal_curations_counts_where_nothing_merges_across_a_border(observation, think, answer):
     text = f"<observation>{observation}</observation>\n<think> {think} </think><answer>{answer}</answer>"
@@ -283,8 +288,8 @@ def pad(rows: list[list[int]], width: int, pad_id: int) -> tuple[torch.Tensor, t
     return ids, mask
 
 
-@given(any_name, st.lists(st.one_of(pieces, st.just(GOOD)), max_size=4), st.integers(0, 3))
 @settings(deadline=None)
+@given(any_name, st.lists(st.one_of(pieces, st.just(GOOD)), max_size=4), st.integers(0, 3))
 def test_masks_are_disjoint_and_cover_exactly_the_completion(name, texts, extra):
     rows = [[*encode(name, text), special(name, "<|im_end|>")] for text in texts]
     ids, mask = pad(rows, max(map(len, rows), default=0) + extra, special(name, "<|endoftext|>"))
@@ -321,6 +326,17 @@ def test_shapes_that_differ_are_named():
 def test_a_transformers_tokenizer_spells_as_its_backend():
     wrapped = PreTrainedTokenizerFast(tokenizer_object=TOKENIZERS["splits like Qwen"], eos_token="<|im_end|>")
     assert load_token_bytes(wrapped) == TABLES["splits like Qwen"]
+
+
+def test_the_tokenizer_class_of_qwen_is_byte_level_and_its_end_of_turn_has_no_text():
+    trained = json.loads(TOKENIZERS["splits like Qwen"].to_str())["model"]
+    merges = [tuple(pair) for pair in trained["merges"]]
+    qwen = Qwen2Tokenizer(vocab=trained["vocab"], merges=merges, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    ids = qwen(GOOD + "<|im_end|><|endoftext|>")["input_ids"]
+    segments = find_segments(ids, load_token_bytes(qwen))
+    assert ids[-2:] == [qwen.eos_token_id, qwen.pad_token_id]
+    assert segments.text == GOOD == qwen.decode(ids, skip_special_tokens=True)
+    assert None not in (segments.lengths.observation, segments.lengths.reasoning)
 
 
 def test_every_byte_can_be_spelled():
