@@ -31,7 +31,7 @@ HEAVY = {
     "transformers": {"training/collate.py", "training/models.py", "training/sft.py", "training/pa_grpo.py"},
     "trl": {"training/sft.py", "training/pa_grpo.py"},
     "vllm": set(),
-    "gradio": {"app/viewer.py", "app/server.py"},
+    "gradio": {"app/viewer.py", "app/controls.py", "app/server.py"},
     "ray": set(),
 }
 

@@ -1,0 +1,218 @@
+"""The viewer as Gradio Blocks: the filter's controls, and places for the HTML of the pages.
+
+There is one way round: an address goes in, and what belongs to it comes out. Links and keys (keys.js) ask through the
+bridge, an HTML component without a face; the controls build an address from their values. Nothing is kept in between,
+so that a link, a reload and the back button all show the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+# Before gradio is imported: it asks its maker for a newer version, and counts who starts it.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+import gradio as gr
+from gradio.events import api as api_endpoint
+from markupsafe import Markup
+
+from app import api
+from app.address import Address
+from app.controls import Controls
+from app.markup import fill
+from app.opened import Opened
+from app.overview import render_overview
+from app.pages import Screen
+from app.pages.browse import show_browse
+from app.pages.compare import show_compare
+from app.pages.frame import open_tabs, render_frame, title, version_notes
+from app.pages.label import export_labels, save_label, show_label, undo_label
+from app.pages.rollouts import show_rollouts
+from curation.errors import UserError
+
+# The bridge's own script; the rest is keys.js. A trigger carries what Python reads from the event.
+_CONNECT: Final = """
+(function connect() {
+  if (!window.viewer) return setTimeout(connect, 10);
+  watch("value", () => viewer.shown(props.value));
+  viewer.connect((asked) => trigger("submit", asked));
+})();
+"""
+_CONNECT_LABELS: Final = """
+(function connect() {
+  if (!window.viewer) return setTimeout(connect, 10);
+  viewer.connectLabels((asked) => trigger("submit", asked));
+})();
+"""
+# Filters choose among the rows of these pages.
+_FILTERED: Final = ("overview", "browse")
+
+
+class _Slots:
+    """The components that an answer fills."""
+
+    def __init__(self, sidebar: gr.Sidebar, controls: Controls) -> None:
+        self.sidebar = sidebar
+        self.controls = controls
+        self.top = gr.HTML(elem_id="top", apply_default_css=False, js_on_load=None)
+        with gr.Row(elem_id="columns"):
+            self.listing = gr.HTML(elem_id="list", apply_default_css=False, js_on_load=None)
+            self.main = gr.HTML(elem_id="main", apply_default_css=False, js_on_load=None)
+        self.bridge = gr.HTML(elem_id="bridge", html_template="", js_on_load=_CONNECT)
+
+    @property
+    def pages(self) -> list[Any]:
+        return [self.bridge, self.top, self.listing, self.main, self.sidebar]
+
+
+def build_blocks(opened: Opened) -> gr.Blocks:
+    """The whole interface. Without a label store nothing in it writes."""
+    with gr.Blocks(title=opened.dataset.shown, analytics_enabled=False, fill_width=True) as blocks:
+        with gr.Sidebar(open=True, width=300, elem_id="filters") as sidebar:
+            controls = Controls(opened.dataset)
+        slots = _Slots(sidebar, controls)
+
+        def follow(event: gr.EventData) -> dict[Any, Any]:
+            """A link, a key or the address bar."""
+            asked = _asked(event)
+            screen = show(opened, asked["query"], asked["labeller"])
+            return _fill(opened, slots, screen, number=asked["number"]) | controls.values(screen.address.filter)
+
+        def filtered(state: str, *values: Any) -> dict[Any, Any]:
+            """A control of the filter."""
+            before, _ = Address.from_query(json.loads(state)["query"]) if state else (Address(tab="browse"), [])
+            tab = before.tab if before.tab in _FILTERED else "browse"
+            address = Address(tab=tab, filter=controls.read(values))
+            return _fill(opened, slots, show(opened, address.link(), ""), number=0)
+
+        private: Mapping[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+        slots.bridge.submit(follow, None, [*slots.pages, *controls.components], trigger_mode="always_last", **private)
+        gr.on(
+            controls.triggers,
+            filtered,
+            [slots.bridge, *controls.components],
+            slots.pages,
+            trigger_mode="always_last",
+            **private,
+        )
+        if opened.labels is not None:
+            _add_labelling(opened, slots, private)
+        _add_api(opened)
+    built: gr.Blocks = blocks
+    return built
+
+
+def show(opened: Opened, query: str, labeller: str, said: str = "") -> Screen:
+    """What an address shows. A fault the user can mend is a page of its own."""
+    address, notes = Address.from_query(query)
+    notes += version_notes(opened, address)
+    if address.tab not in open_tabs(opened):
+        notes.append("This viewer is read-only: it has no page to label on.")
+        address = address.changed(tab="overview")
+    address = address.changed(version=opened.version)
+    try:
+        screen = _page(opened, address, labeller, said)
+    except UserError as error:
+        main = fill('<div class="vp viewer-empty"><h3>This cannot be shown</h3><p>{}</p></div>', str(error))
+        screen = Screen(address, main)
+    return replace(screen, notes=[*notes, *screen.notes])
+
+
+def _page(opened: Opened, address: Address, labeller: str, said: str) -> Screen:
+    match address.tab:
+        case "browse":
+            return show_browse(opened, address)
+        case "compare":
+            return show_compare(opened, address)
+        case "rollouts":
+            return show_rollouts(opened, address)
+        case "label":
+            assert opened.labels is not None
+            return show_label(opened, opened.labels, address, labeller, said)
+        case _:
+            rows = Address(tab="browse", version=address.version)
+            main = render_overview(opened.dataset, address.filter, lambda filter: rows.link(filter=filter))
+            return Screen(address, main)
+
+
+def _fill(opened: Opened, slots: _Slots, screen: Screen, *, number: int) -> dict[Any, Any]:
+    """What goes where. number: of the question that this answers, 0 when a control asked."""
+    query = screen.address.link() if screen.address.to_query() else ""
+    state = {"query": query, "number": number, "title": title(opened, screen.address)}
+    is_browse = screen.address.tab == "browse"
+    return {
+        slots.bridge: json.dumps(state),
+        slots.top: render_frame(opened, screen.address, screen.notes),
+        slots.listing: gr.HTML(screen.listing, visible=is_browse),
+        slots.main: gr.HTML(screen.main, elem_classes=[f"viewer-{screen.address.tab}"]),
+        slots.sidebar: gr.Sidebar(visible=screen.address.tab in _FILTERED),
+    }
+
+
+def _asked(event: gr.EventData) -> dict[str, Any]:
+    """What keys.js sent; it comes from outside."""
+    sent = event._data if isinstance(event._data, dict) else {}
+    number = sent.get("number")
+    return {
+        **sent,
+        "query": str(sent.get("query") or ""),
+        "labeller": str(sent.get("labeller") or "")[:200],
+        "number": number if isinstance(number, int) else 0,
+    }
+
+
+def _add_labelling(opened: Opened, slots: _Slots, private: Mapping[str, Any]) -> None:
+    """The only event that writes."""
+    store = opened.labels
+    assert store is not None
+    labels = gr.HTML(elem_id="labels", html_template="", js_on_load=_CONNECT_LABELS)
+
+    def label(event: gr.EventData) -> dict[Any, Any]:
+        asked = _asked(event)
+        address, _ = Address.from_query(asked["query"])
+        try:
+            match asked.get("label"):
+                case "undo":
+                    said = undo_label(store, asked["labeller"])
+                case "export":
+                    said = export_labels(opened, store)
+                case _:
+                    said = save_label(opened, store, asked)
+                    address = address.changed(number=None)
+        except UserError as error:
+            said = str(error)
+        screen = show(opened, address.changed(tab="label").link(), asked["labeller"], said)
+        return _fill(opened, slots, screen, number=asked["number"])
+
+    labels.submit(label, None, slots.pages, trigger_mode="multiple", **private)
+
+
+def _add_api(opened: Opened) -> None:
+    """The endpoints for scripts, which only read."""
+
+    def row(row_id: str) -> dict[str, Any]:
+        """One row by its id, every column."""
+        return _told(lambda: api.get_row(opened, row_id))
+
+    def search(text: str = "", filter: str = "", page: int = 1) -> dict[str, Any]:
+        """Rows whose question, observation or reasoning hold all words; filter as in the viewer's address."""
+        return _told(lambda: dict(api.search(opened, text, filter, page)))
+
+    def stats(filter: str = "") -> dict[str, Any]:
+        """Counts and means over the rows that match a filter, as in the viewer's address."""
+        return _told(lambda: dict(api.count(opened, filter)))
+
+    for function in (row, search, stats):
+        api_endpoint(function, api_name=function.__name__, queue=False)
+
+
+def _told(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A fault that the caller can mend reaches him in words."""
+    try:
+        return ask()
+    except UserError as error:
+        raise gr.Error(str(Markup.escape(str(error))), print_exception=False) from error
