@@ -31,7 +31,7 @@ _SAFE_LINK: Final = re.compile(r"(?:https?://|[/?#](?!/))[!-\[\]-~]*")  # printa
 
 
 class _Slot(NamedTuple):
-    """literal: what stands before it. name: empty = the next value, null = the template ends here."""
+    """literal: what stands before it. name: empty = the next value, digits = that of this place, null = no slot."""
 
     literal: str
     in_tag: bool
@@ -45,12 +45,12 @@ def fill(template: str, /, *values: object, **named: object) -> Markup:
     A slot inside a tag belongs between double quotes. Raises TypeError for None, which every caller has to word.
     """
     pieces = []
-    numbered = iter(values)
+    in_turn = iter(values)
     for literal, in_tag, name, spec in _slots(template):
         pieces.append(literal)
         if name is None:
             continue
-        value = named[name] if name else next(numbered)
+        value = next(in_turn) if not name else values[int(name)] if name.isdecimal() else named[name]
         if value is None:
             raise TypeError(f"no value for {name or 'a slot'} in {template[:80]!r}")
         if isinstance(value, Markup):

@@ -85,6 +85,9 @@ def _line(row: Summary, href: str, *, is_open: bool) -> Markup:
 
 
 def _figures(row: Summary) -> Markup:
+    """Score and lengths; nothing for a row that was rejected before it had any."""
+    if row.score is row.observation_tokens is row.think_tokens is None:
+        return Markup("")
     score = "not scored" if row.score is None else f"score {row.score:.2f}"
     lengths = [
         f"{name} {'-' if tokens is None else f'{tokens:,}'}"
