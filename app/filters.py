@@ -81,7 +81,7 @@ class Filter(BaseModel):
     observation_tokens: tuple[Tokens | None, Tokens | None] = (None, None)
     think_tokens: tuple[Tokens | None, Tokens | None] = (None, None)
     score: tuple[Score | None, Score | None] = (None, None)
-    text: Annotated[Text, Field(max_length=MOST_TEXT)] = ""
+    text: Annotated[str, Field(max_length=MOST_TEXT), BeforeValidator(whole_characters)] = ""
     sort: Sort = "order"
     descending: bool = False
     page: Annotated[int, Field(ge=1, le=_MOST)] = 1

@@ -16,6 +16,7 @@ import polars as pl
 from polars._typing import PolarsDataType
 
 from curation.errors import RunDirectoryError
+from curation.report import plain
 from curation.schema import CONFIG_FILES, CONFIGS, REJECTED
 
 # Both kinds of row in one shape: what only a rejected row has is null in an accepted one.
@@ -27,9 +28,10 @@ _TEXTUAL: Final = (pl.Categorical, pl.Enum, pl.Binary, pl.Boolean)
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One file. rows: the columns of COLUMNS. recorded: those that the file has; further: what it has besides.
+    """One file. rows: the columns of COLUMNS.
 
-    stamp: (change time in ns, bytes) when it was opened.
+    recorded: those that the file has; mistyped: those that it has in a type of another meaning, with it; further: what
+    it has besides. stamp: (change time in ns, bytes) when it was opened.
     """
 
     path: Path
@@ -37,6 +39,7 @@ class Shard:
     num_rows: int
     rows: pl.LazyFrame
     recorded: tuple[str, ...]
+    mistyped: tuple[str, ...]
     further: tuple[str, ...]
     stamp: tuple[int, int]
 
@@ -54,7 +57,7 @@ def find_shards(folder: Path, config: str) -> list[Path]:
 def open_shard(path: Path, config: str) -> Shard:
     """Read the footer. Raises RunDirectoryError when the file is no Parquet file, or torn."""
     try:
-        found = pl.scan_parquet(path)
+        found = pl.scan_parquet(path, glob=False, hive_partitioning=False)
         types = found.collect_schema()
         num_rows = found.select(pl.len()).collect().item()
         stamp = _stamp(path)
@@ -65,11 +68,13 @@ def open_shard(path: Path, config: str) -> Shard:
         path=path,
         config=config,
         num_rows=num_rows,
-        rows=found.select(
+        # with_columns first: a selection of nothing but nulls would have one row.
+        rows=found.with_columns(
             pl.lit(None, COLUMNS[name]).alias(name) if expression is None else expression
             for name, expression in expressions.items()
-        ),
+        ).select(*COLUMNS),
         recorded=tuple(name for name, expression in expressions.items() if expression is not None),
+        mistyped=tuple(f"{name} as {types[name]}" for name in COLUMNS if expressions[name] is None and name in types),
         further=tuple(sorted(set(types) - set(COLUMNS))),
         stamp=stamp,
     )
@@ -99,8 +104,10 @@ def describe_shards(config: str, shards: Sequence[Shard]) -> list[str]:
         num_files = sum(shard.missing == lacking for shard in shards)
         where = "" if num_files == len(shards) else f" in {num_files} of {len(shards)} files"
         notes.append(f"Config {config} does not record {', '.join(lacking)}{where}.")
+    if mistyped := sorted({column for shard in shards for column in shard.mistyped}):
+        notes.append(f"Config {config} has columns of another type, which are not read: {_join(mistyped)}.")
     if further := sorted({name for shard in shards for name in shard.further}):
-        notes.append(f"Config {config} has further columns, which are not shown: {', '.join(further)}.")
+        notes.append(f"Config {config} has further columns, which are not shown: {_join(further)}.")
     return [*notes, *_describe_numbering([shard.path for shard in shards])]
 
 
@@ -119,6 +126,10 @@ def _describe_numbering(paths: Sequence[Path]) -> list[str]:
         return []
     names = ", ".join(path.name for path in paths[:8])
     return [f"{paths[0].parent.name}/ is not one complete set of files, so rows may be missing or double: {names}."]
+
+
+def _join(names: Sequence[str]) -> str:
+    return plain(", ".join(names), 300)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
