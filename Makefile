@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench vllm-check clean
+.PHONY: demo view test browser lint bench vllm-check clean
 
 .venv/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
@@ -13,7 +13,17 @@ BIN := .venv/bin
 demo: .venv/.ready
 	$(BIN)/python -m curation demo
 
-test: .venv/.ready
+view: .venv/.ready
+	test -d runs/demo/dataset || $(BIN)/python -m curation demo
+	$(BIN)/python -m app --dataset runs/demo --labels runs/demo/labels.sqlite --browser
+
+# Debian's, for the viewer's tests; without it they are skipped and say so.
+browser:
+	@{ command -v chromium && command -v chromedriver; } >/dev/null || \
+	  { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium chromium-driver fonts-dejavu-core; } || \
+	  echo "no browser could be installed here: the tests that need one will be skipped"
+
+test: .venv/.ready browser
 	$(BIN)/python -m pytest
 
 lint: .venv/.ready
