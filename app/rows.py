@@ -226,7 +226,9 @@ class Dataset:
         return sorted(present, key=lambda each: (-each[1], each[0]))
 
     def facts(self, filter: Filter) -> pl.DataFrame:
-        """The small columns of the matching rows in the dataset's order, with `place` and the words of each segment.
+        """The small columns of the matching rows in the dataset's order, with `place` and measures of the texts.
+
+        `observation_words`, `think_words`; `trace_hash`, equal for equal traces as long as this process runs.
 
         The first call after opening may wait some seconds for the words. Raises RunDirectoryError.
         """
@@ -249,12 +251,13 @@ class Dataset:
             return read(self._shards, [shard.rows.select(found=holds_all(terms)) for shard in self._shards])["found"]
 
     def _count_words(self) -> pl.DataFrame:
-        """`observation_words` and `think_words` of every row, null where there is no such text."""
+        """`observation_words` and `think_words` of every row, null where there is no such text; and `trace_hash`."""
         words = [
             pl.col(segment).str.count_matches(WORD_PATTERN).cast(pl.Int64).alias(f"{segment}_words")
             for segment in _SEGMENTS
         ]
-        return read(self._shards, [shard.rows.select(words) for shard in self._shards])
+        trace = pl.struct("observation", "think", "answer").hash().alias("trace_hash")
+        return read(self._shards, [shard.rows.select(*words, trace) for shard in self._shards])
 
 
 def _small_columns(shard: Shard) -> pl.LazyFrame:
