@@ -150,7 +150,7 @@ class Strips:
         if expected is not None and strip.sha256 != expected:
             return self._fetch_note(row, "The file in the media root is not the one that the trace was made from.")
         if (data_type := row.get("data_type")) not in (strip.kind, None):
-            return _note(f"The question is about a {data_type}, but the file is a {strip.kind}.", path)
+            return _note(f"The question says {data_type}, but the file is of kind {strip.kind}.", path)
         return render_strip(strip, self.sampling.told, is_proven=expected is not None)
 
     async def close(self) -> None:
