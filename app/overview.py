@@ -239,7 +239,7 @@ def _survival(report: Report) -> Markup:
     """Kept of all that were read, beside what the paper's tables imply."""
     rows = [
         (
-            fill("{} <span>{}</span>", _BY[row.by], "" if row.by == "all" else row.value or "not recorded"),
+            _BY[row.by] if row.by == "all" else f"{_BY[row.by]}: {row.value or 'not recorded'}",
             f"{row.kept.num:,} of {row.kept.total:,}",
             percent(row.kept.share),
             f"{percent(row.kept.low)} to {percent(row.kept.high)}" if row.kept.total else "-",

@@ -132,7 +132,7 @@ def test_flags_count_rows(dataset):
 
 def test_survival_stands_beside_the_papers(dataset):
     text = panels(render_overview(dataset, Filter()))["Survival beside the paper's"]
-    assert "type multiple choice32 of 46" in text
+    assert "type: multiple choice32 of 46" in text
     assert "79.4 %" in text  # VideoP2R: 134,001 of 168,769
     assert "all38 of 53" in text
 
