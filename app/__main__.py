@@ -37,10 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    # Late, so that --help is quick and a missing package is one line.
+    # Late, so that --help is quick and a missing package is one line; and Gradio, which takes seconds, last.
     from app.opened import open_viewer
-    from app.server import build_server, serve
-    from app.viewer import build_blocks
 
     err = Console(stderr=True)
     with err.status("reading the rows ..."):
@@ -54,6 +52,9 @@ def _serve(args: argparse.Namespace) -> int:
     for note in opened.dataset.notes:
         err.print(f"note     {note}", highlight=False, markup=False, soft_wrap=True)
     with err.status("building the pages ..."):
+        from app.server import build_server, serve
+        from app.viewer import build_blocks
+
         app = build_server(opened, build_blocks(opened), host=args.host)
 
     def ready(address: str) -> None:

@@ -60,11 +60,15 @@ def read_filter(text: str) -> Filter:
 
 
 def get_row(opened: Opened, row_id: str) -> dict[str, Any]:
-    """Every column. Raises NoSuchRowError."""
+    """Every column; `path` is called `media_path`, for whatever has a key `path` Gradio takes for a file of its own.
+
+    Raises NoSuchRowError.
+    """
     place = opened.dataset.find(row_id)
     if place is None:
         raise NoSuchRowError(f"{opened.shown} has no row with the id {row_id!r:.80}.")
-    return opened.dataset.row(place)
+    row = opened.dataset.row(place)
+    return {"media_path" if name == "path" else name: value for name, value in row.items()}
 
 
 def search(opened: Opened, text: str, filter: str, page: int) -> Found:

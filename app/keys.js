@@ -13,7 +13,7 @@
   function show(query) {
     numAsked += 1;
     document.body.dataset.asked = numAsked;
-    ask?.({ query, labeller: labeller(), number: numAsked });
+    ask?.({ query, labeller: labeller(), number: numAsked, is_wide: innerWidth > 1000 });
   }
 
   function go(query) {
@@ -44,6 +44,7 @@
   };
 
   function afterShown() {
+    find(".viewer-tabs [aria-current=page]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
     find(".row-link[aria-current=true]")?.scrollIntoView({ block: "nearest" });
     for (const place of document.querySelectorAll("[data-fetch]")) {
       const address = place.dataset.fetch;

@@ -29,9 +29,10 @@ from app.overview import render_overview
 from app.pages import Screen
 from app.pages.browse import show_browse
 from app.pages.compare import show_compare
-from app.pages.frame import open_tabs, render_frame, title, version_notes
+from app.pages.frame import FILTERED, open_tabs, render_frame, title, version_notes
 from app.pages.label import export_labels, save_label, show_label, undo_label
 from app.pages.rollouts import show_rollouts
+from app.pages.versions import render_changes
 from curation.errors import UserError
 
 # The bridge's own script; the rest is keys.js. A trigger carries what Python reads from the event.
@@ -48,8 +49,6 @@ _CONNECT_LABELS: Final = """
   viewer.connectLabels((asked) => trigger("submit", asked));
 })();
 """
-# Filters choose among the rows of these pages.
-_FILTERED: Final = ("overview", "browse")
 
 
 class _Slots:
@@ -72,7 +71,7 @@ class _Slots:
 def build_blocks(opened: Opened) -> gr.Blocks:
     """The whole interface. Without a label store nothing in it writes."""
     with gr.Blocks(title=opened.dataset.shown, analytics_enabled=False, fill_width=True) as blocks:
-        with gr.Sidebar(open=True, width=300, elem_id="filters") as sidebar:
+        with gr.Sidebar(open=False, width=270, elem_id="filters") as sidebar:
             controls = Controls(opened.dataset)
         slots = _Slots(sidebar, controls)
 
@@ -80,12 +79,16 @@ def build_blocks(opened: Opened) -> gr.Blocks:
             """A link, a key or the address bar."""
             asked = _asked(event)
             screen = show(opened, asked["query"], asked["labeller"])
-            return _fill(opened, slots, screen, number=asked["number"]) | controls.values(screen.address.filter)
+            filled = _fill(opened, slots, screen, number=asked["number"]) | controls.values(screen.address.filter)
+            if asked["number"] == 1:  # the page was loaded: where there is room, the filters are beside it
+                is_filtered = screen.address.tab in FILTERED
+                filled[sidebar] = gr.Sidebar(visible=is_filtered, open=bool(asked.get("is_wide")))
+            return filled
 
         def filtered(state: str, *values: Any) -> dict[Any, Any]:
             """A control of the filter."""
             before, _ = Address.from_query(json.loads(state)["query"]) if state else (Address(tab="browse"), [])
-            tab = before.tab if before.tab in _FILTERED else "browse"
+            tab = before.tab if before.tab in FILTERED else "browse"
             address = Address(tab=tab, filter=controls.read(values))
             return _fill(opened, slots, show(opened, address.link(), ""), number=0)
 
@@ -135,8 +138,8 @@ def _page(opened: Opened, address: Address, labeller: str, said: str) -> Screen:
             return show_label(opened, opened.labels, address, labeller, said)
         case _:
             rows = Address(tab="browse", version=address.version)
-            main = render_overview(opened.dataset, address.filter, lambda filter: rows.link(filter=filter))
-            return Screen(address, main)
+            overview = render_overview(opened.dataset, address.filter, lambda filter: rows.link(filter=filter))
+            return Screen(address, fill("{}{}", overview, render_changes(opened)))
 
 
 def _fill(opened: Opened, slots: _Slots, screen: Screen, *, number: int) -> dict[Any, Any]:
@@ -149,7 +152,7 @@ def _fill(opened: Opened, slots: _Slots, screen: Screen, *, number: int) -> dict
         slots.top: render_frame(opened, screen.address, screen.notes),
         slots.listing: gr.HTML(screen.listing, visible=is_browse),
         slots.main: gr.HTML(screen.main, elem_classes=[f"viewer-{screen.address.tab}"]),
-        slots.sidebar: gr.Sidebar(visible=screen.address.tab in _FILTERED),
+        slots.sidebar: gr.Sidebar(visible=screen.address.tab in FILTERED),
     }
 
 

@@ -12,6 +12,7 @@ from app.differences import find_differences
 from app.markup import fill, join, link
 from app.opened import Opened, Variant
 from app.pages import NOTHING, Screen
+from app.pages.versions import render_changes
 from app.pieces import render_difference, render_table
 from app.trace_html import verdict_badge
 from curation.trace import BLOCKS
@@ -38,14 +39,13 @@ def show_compare(opened: Opened, address: Address) -> Screen:
     if not variants:
         note = f"No open dataset has a row with the id {address.row_id:.80}."
         return Screen(address, fill("{}{}", form, _how(opened)), notes=[note])
-    left = _chosen(address.left, 0, variants)
-    right = _chosen(address.right, 1, variants)
-    address = address.changed(left=left or None, right=None if right == 1 else right, place=None)
     if len(variants) == 1:
         note = fill(
             '<p class="vp viewer-empty">Only {} has this question, once. {}</p>', variants[0].dataset.shown, _second()
         )
         return Screen(address, fill("{}{}", form, note))
+    left, right = _chosen(address.left, 0, variants), _chosen(address.right, 1, variants)
+    address = address.changed(left=left or None, right=None if right == 1 else right, place=None)
     sides = (variants[left], variants[right])
     main = fill(
         '{}<div class="vp viewer-compare">{}<section class="vp-question"><h4>Question</h4><div class="vp-text" '
@@ -106,6 +106,8 @@ def _shown(value: Any) -> str:
             return f"{value:.2f}"
         case int():
             return f"{value:,}"
+        case str() if len(value) == 64:  # a hash: enough of it to tell two apart
+            return f"{value[:12]}..."
         case _:
             return str(value)
 
@@ -146,7 +148,7 @@ def _how(opened: Opened) -> Markup:
         "or press Compare on the page of a row{}. {}</p></div>",
         fill(": {}", link(Address(tab="compare", row_id=example).link(), "an example")) if example else "",
         "" if opened.compared else _second(),
-    )
+    ) + render_changes(opened)
 
 
 def _second() -> str:

@@ -8,9 +8,11 @@ from typing import Final
 from markupsafe import Markup
 
 from app.address import TABS, Address, Tab
-from app.markup import fill, join
+from app.markup import fill, join, link
 from app.opened import Opened
 from app.pieces import render_notes
+
+FILTERED: Final[tuple[Tab, ...]] = ("overview", "browse")  # the pages whose rows the filter chooses
 
 _TITLES: Final = {
     "overview": "Overview",
@@ -63,22 +65,33 @@ def render_frame(opened: Opened, address: Address, notes: Sequence[str]) -> Mark
             "1 note" if len(dataset.notes) == 1 else f"{len(dataset.notes)} notes",
             render_notes(dataset.notes),
         )
-        if dataset.notes
+        if dataset.notes and address.tab != "overview"  # which shows them itself
         else Markup("")
     )
     return fill(
         '<header class="vp viewer-head"><div><h1 dir="auto">{}</h1><p class="vp-quiet">'
         '<code title="the version: its commit, or a fingerprint of its files">@ {}</code> {}</p></div>'
         '<nav class="viewer-tabs" aria-label="pages of the viewer">{}</nav>'
-        '<button type="button" class="viewer-help" data-help title="keys">?</button></header>{}{}{}',
+        '<button type="button" class="viewer-help" data-help title="keys">?</button></header>{}{}{}{}',
         dataset.shown,
         opened.version,
         counts,
         tabs,
+        _active(address) if address.tab in FILTERED else "",
         about,
         render_notes(notes),
         _help(),
     )
+
+
+def _active(address: Address) -> Markup:
+    """The conditions of the filter, which may be folded away, and a way out of them."""
+    query = address.filter.model_copy(update={"page": 1, "sort": "order", "descending": False}).to_query()
+    if not query:
+        return Markup("")
+    conditions = "; ".join(f"{key}: {value}" for key, value in query.items())
+    clear = link(Address(tab=address.tab, version=address.version).link(), "clear it")
+    return fill('<p class="vp viewer-active">Filter <b>{}</b> ({})</p>', conditions, clear)
 
 
 def version_notes(opened: Opened, address: Address) -> list[str]:
