@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
-from polars._typing import PolarsDataType
+from polars.datatypes import DataTypeClass
 
 from curation.errors import RunDirectoryError
 from curation.report import plain
@@ -160,5 +160,5 @@ def _read_as(name: str, found: pl.DataType | None, wanted: pl.DataType) -> pl.Ex
     return column.cast(wanted).alias(name)
 
 
-def _is_text(found: PolarsDataType) -> bool:
+def _is_text(found: pl.DataType | DataTypeClass) -> bool:
     return found == pl.String or found.is_numeric() or isinstance(found, _TEXTUAL)
