@@ -3,6 +3,7 @@
 (() => {
   "use strict";
   let numAsked = 0;
+  let numShown = 0;
   let ask = null; // set by the bridge in viewer.py as soon as it is on the page
   let saveLabel = null;
 
@@ -32,7 +33,12 @@
     },
     shown(answer) {
       const { query, number, title } = JSON.parse(answer);
-      if (number && number !== numAsked) return; // a later question is under way
+      if (number && number !== numAsked) {
+        // Of two questions under way the first was answered last, and its answer now stands on the page.
+        if (numShown === numAsked) show(location.search);
+        return;
+      }
+      numShown = numAsked;
       if (query !== location.search) {
         const change = number ? "replaceState" : "pushState";
         history[change](null, "", query || location.pathname);

@@ -90,8 +90,9 @@ def write_world(root: Path) -> Path:
     run = root / "run"
     write_folder(run / "dataset", kept, rejected, num_files=2)
     (run / "config.yaml").write_text(f"source:\n  kind: videor1\n  media_root: {media}\n")
-    other = [dict(row) for row in kept[1:-1]]
+    other = [dict(row) for row in kept[1:]]
     other[2] |= {"observation": "Based on the question, I need to notice a purple ball 3.", "generator": "org/newer"}
+    other[-1] |= {"observation": HOSTILE.replace("bold", "bolder")}
     write_folder(root / "other", other, rejected)
     return run
 

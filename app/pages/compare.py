@@ -13,7 +13,7 @@ from app.markup import fill, join, link
 from app.opened import Opened, Variant
 from app.pages import NOTHING, Screen
 from app.pages.versions import render_changes
-from app.pieces import render_difference, render_table
+from app.pieces import render_difference, render_table, render_trace
 from app.trace_html import verdict_badge
 from curation.trace import BLOCKS
 
@@ -40,10 +40,13 @@ def show_compare(opened: Opened, address: Address) -> Screen:
         note = f"No open dataset has a row with the id {address.row_id:.80}."
         return Screen(address, fill("{}{}", form, _how(opened)), notes=[note])
     if len(variants) == 1:
+        only = variants[0]
         note = fill(
-            '<p class="vp viewer-empty">Only {} has this question, once. {}</p>', variants[0].dataset.shown, _second()
+            '<p class="vp viewer-empty">Only {} has this question, and once. {}</p>',
+            only.dataset.shown,
+            "" if opened.compared else _second(),
         )
-        return Screen(address, fill("{}{}", form, note))
+        return Screen(address, fill("{}{}{}", form, note, render_trace(only.row)))
     left, right = _chosen(address.left, 0, variants), _chosen(address.right, 1, variants)
     address = address.changed(left=left or None, right=None if right == 1 else right, place=None)
     sides = (variants[left], variants[right])
