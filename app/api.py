@@ -92,7 +92,7 @@ def search(opened: Opened, text: str, filter: str, page: int) -> Found:
 
 def count(opened: Opened, filter: str) -> Statistics:
     """Raises UserError."""
-    facts = opened.dataset.facts(read_filter(filter))
+    facts = opened.dataset.facts(read_filter(filter), with_texts=False)
 
     def tally(column: str) -> dict[str, int]:
         counts = facts.group_by(column).len().sort("len", column, descending=[True, False])

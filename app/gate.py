@@ -17,7 +17,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-OURS: Final = ("/media/", "/frames/", "/row/", "/static/viewer/", "/labels/results", "/health")
+OURS: Final = ("/media/", "/frames/", "/row/", "/static/viewer/", "/later/", "/health")
 _GRADIO: Final = (
     "/assets/",
     "/static/",

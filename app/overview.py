@@ -32,15 +32,16 @@ _SERIES: Final = {"cot": "accepted", "rejected": "rejected"}
 _BY: Final = {"all": "all", "problem_type": "type", "data_type": "media"}
 
 
-def render_overview(dataset: Dataset, filter: Filter, link: Link | None = None) -> Markup:
+def render_overview(dataset: Dataset, filter: Filter, link: Link | None = None, later: str | None = None) -> Markup:
     """The page; what the filter says of accepted or rejected, order and page does not matter here.
 
-    link: the address of the rows of a filter, to which bars then lead. Raises RunDirectoryError when the dataset's
-    files cannot be read any more.
+    link: the address of the rows of a filter, to which bars then lead. later: where `render_word_lengths` is to be had;
+    with it the page does not wait for the words, which after opening takes some seconds. Raises RunDirectoryError when
+    the dataset's files cannot be read any more.
     """
-    chosen = filter.model_copy(update={"rows": "all", "sort": "order", "descending": False, "page": 1})
+    chosen = _every_state(filter)
     is_whole = chosen == Filter(rows="all")
-    facts = dataset.facts(chosen)
+    facts = dataset.facts(chosen, with_texts=later is None or dataset.has_measured_texts)
     report = dataset.report if is_whole else None
     if facts.is_empty():
         drawn = quiet("No row matches. Loosen or clear the filter.")
@@ -48,8 +49,19 @@ def render_overview(dataset: Dataset, filter: Filter, link: Link | None = None) 
         page = _Page(facts, chosen, link, dataset.columns)
         survival = Markup("") if report is None else _survival(report)
         tiles = _tiles(facts, is_whole)
-        drawn = fill('{}<div class="vp-flow">{}</div>{}', tiles, join(page.panels(report)), survival)
+        drawn = fill('{}<div class="vp-flow">{}</div>{}', tiles, join(page.panels(report, later)), survival)
     return fill('<div class="vp vp-overview">{}{}</div>', render_notes(dataset.notes), drawn)
+
+
+def render_word_lengths(dataset: Dataset, filter: Filter) -> Markup:
+    """The panels that count words. Waits for the count; raises RunDirectoryError."""
+    chosen = _every_state(filter)
+    facts = dataset.facts(chosen)
+    return Markup("") if facts.is_empty() else join(_Page(facts, chosen, None, dataset.columns).word_lengths())
+
+
+def _every_state(filter: Filter) -> Filter:
+    return filter.model_copy(update={"rows": "all", "sort": "order", "descending": False, "page": 1})
 
 
 class _Page:
@@ -61,19 +73,23 @@ class _Page:
         self._link = link
         self._columns = columns
 
-    def panels(self, report: Report | None) -> list[Markup]:
-        """report: of the whole dataset, when that is what the page is about."""
+    def panels(self, report: Report | None, later: str | None) -> list[Markup]:
+        """report: of the whole dataset, when that is what the page is about. later: where the words come from."""
         windows = {**RL_WINDOWS, **_windows(report)}
         return [
             self._funnel(report),
             *(self._categories(column, title) for column, title in _CATEGORIES.items()),
             *(self._lengths(segment, "tokens", window) for segment, window in windows.items()),
-            *(self._lengths(segment, "words", None) for segment in windows),
+            *([_wait_for(later)] if later and "think_words" not in self._facts.columns else self.word_lengths()),
             self._scores(),
             self._verdicts(),
             self._entries("flags", "Flags", "flag", "no flag", None),
             self._entries("overlaps", "Overlaps with benchmarks", "overlap", "no overlap", NONE),
         ]
+
+    def word_lengths(self) -> list[Markup]:
+        """Of both segments."""
+        return [self._lengths(segment, "words", None) for segment in RL_WINDOWS]
 
     def _funnel(self, report: Report | None) -> Markup:
         steps = _count_reasons(self._facts) if report is None else _reported_reasons(report)
@@ -198,6 +214,12 @@ class _Page:
     def _linked(self, words: Markup, **condition: tuple[str, ...]) -> Markup:
         href = self._address(**condition)
         return words if href is None else fill('<a data-go href="{}">{}</a>', href, words)
+
+
+def _wait_for(address: str) -> Markup:
+    """Panels that keys.js fetches."""
+    waiting = panel("Lengths in words", quiet("The words are being counted ..."))
+    return fill('<div class="vp-later" data-fetch="{}">{}</div>', address, waiting)
 
 
 def _tiles(facts: pl.DataFrame, is_whole: bool) -> Markup:

@@ -12,7 +12,7 @@ import random
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -114,10 +114,8 @@ class Dataset:
         self._one_search = Lock()
         self._places = lru_cache(_MOST_FILTERS)(self._find_places)
         self._found = lru_cache(_MOST_SEARCHES)(self._search)
-        # To count the words takes seconds, and nobody asks for them first.
-        background = ThreadPoolExecutor(1)
-        self._words = background.submit(self._count_words)
-        background.shutdown(wait=False)
+        self._counting: Future[pl.DataFrame] | None = None
+        self._one_start = Lock()
 
     @classmethod
     def open(cls, located: LocatedDataset, *, progress: Callable[[int], None] = lambda _: None) -> Dataset:
@@ -225,15 +223,31 @@ class Dataset:
         present = [(value, count) for value, count in counts.items() if count]
         return sorted(present, key=lambda each: (-each[1], each[0]))
 
-    def facts(self, filter: Filter) -> pl.DataFrame:
+    def measure_texts(self) -> Future[pl.DataFrame]:
+        """Begin, in the background, to count what `facts` tells of the texts, which takes seconds."""
+        with self._one_start:
+            if self._counting is None:
+                background = ThreadPoolExecutor(1)
+                self._counting = background.submit(self._count_words)
+                background.shutdown(wait=False)
+            return self._counting
+
+    @property
+    def has_measured_texts(self) -> bool:
+        """Whether `facts` can tell of the texts without a wait."""
+        return self._counting is not None and self._counting.done()
+
+    def facts(self, filter: Filter, *, with_texts: bool = True) -> pl.DataFrame:
         """The small columns of the matching rows in the dataset's order, with `place` and measures of the texts.
 
         `observation_words`, `think_words`; `trace_hash`, equal for equal traces as long as this process runs.
 
-        The first call after opening may wait some seconds for the words. Raises RunDirectoryError.
+        The first call after opening may wait some seconds for these, unless it is made without. Raises
+        RunDirectoryError.
         """
         places = self._matching(filter).sort()
-        return self._index.select("place", *_FACTS).hstack(self._words.result())[places]
+        facts = self._index.select("place", *_FACTS)
+        return (facts.hstack(self.measure_texts().result()) if with_texts else facts)[places]
 
     def _matching(self, filter: Filter) -> pl.Series:
         return self._places(filter.model_copy(update={"page": 1}))

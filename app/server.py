@@ -25,9 +25,12 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse
 
+from app.address import Address
 from app.content_types import HEAD_BYTES, UNKNOWN, content_type
 from app.gate import Gate
+from app.overview import render_word_lengths
 from app.pages.label import show_results
+from app.pages.versions import render_changes
 from curation.errors import MediaError, UserError
 
 if TYPE_CHECKING:
@@ -52,6 +55,8 @@ def build_server(opened: Opened, blocks: gr.Blocks, *, host: str = "127.0.0.1", 
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with opened.strips() as strips:
             app.state.strips = strips
+            for dataset in opened.datasets:
+                dataset.measure_texts()
             yield
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
@@ -152,14 +157,23 @@ def _add_routes(app: FastAPI, opened: Opened) -> None:
             headers["content-disposition"] = "attachment"
         return FileResponse(file, media_type=kind, headers=headers)
 
-    @app.get("/labels/results")
-    def results() -> Response:
-        if opened.labels is None:
-            raise HTTPException(404, "this viewer is read-only")
+    @app.get("/later/{part}")
+    def later(part: str, request: Request) -> Response:
+        """What takes a while to make, and comes after the page that has room for it."""
+        address, _ = Address.from_query(request.url.query)
         try:
-            return JSONResponse({"html": show_results(opened, opened.labels)})
+            match part:
+                case "words":
+                    html = render_word_lengths(opened.dataset, address.filter)
+                case "changes":
+                    html = render_changes(opened)
+                case "labels" if opened.labels is not None:
+                    html = show_results(opened, opened.labels)
+                case _:
+                    raise HTTPException(404, "there is no such part of a page")
         except UserError as error:
             raise HTTPException(500, str(error)) from error
+        return JSONResponse({"html": html})
 
     @app.get("/frames/{config}/{row_id:path}")
     async def frames(config: str, row_id: str) -> Response:

@@ -309,8 +309,8 @@ def test_the_api_is_typed_and_answers_a_script(address):
 def test_a_read_only_viewer_has_no_function_that_writes(address, read_only):
     assert set(endpoints(read_only)) == set(endpoints(address))
     assert len(functions(read_only)) == len(functions(address)) - 1
-    assert ask(read_only, "/labels/results")[0] == 404
-    assert ask(address, "/labels/results")[0] == 200
+    assert ask(read_only, "/later/labels")[0] == 404
+    assert ask(address, "/later/labels")[0] == 200
 
 
 def test_no_call_to_a_read_only_viewer_writes_a_label(read_only, world):

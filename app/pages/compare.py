@@ -12,7 +12,7 @@ from app.differences import find_differences
 from app.markup import fill, join, link
 from app.opened import Opened, Variant
 from app.pages import NOTHING, Screen
-from app.pages.versions import render_changes
+from app.pages.versions import CHANGES
 from app.pieces import render_difference, render_table, render_trace
 from app.trace_html import verdict_badge
 from curation.trace import BLOCKS
@@ -148,10 +148,11 @@ def _how(opened: Opened) -> Markup:
     example = first[0].id if first else None
     return fill(
         '<div class="vp viewer-empty"><h3>Compare what was written for one question</h3><p>Enter the id of a question, '
-        "or press Compare on the page of a row{}. {}</p></div>",
+        "or press Compare on the page of a row{}. {}</p></div>{}",
         fill(": {}", link(Address(tab="compare", row_id=example).link(), "an example")) if example else "",
         "" if opened.compared else _second(),
-    ) + render_changes(opened)
+        CHANGES if opened.compared else "",
+    )
 
 
 def _second() -> str:

@@ -238,7 +238,7 @@ def show_results(opened: Opened, store: LabelStore) -> Markup:
 
 # Folded, for who is still labelling should not look; fetched when it is unfolded.
 _RESULTS: Final = Markup(
-    '<details class="vp vp-more viewer-results" data-fetch-open="/labels/results"><summary>All labels: agreement and '
+    '<details class="vp vp-more viewer-results" data-fetch-open="/later/labels"><summary>All labels: agreement and '
     'export</summary><div class="viewer-fetched"></div>'
     '<p><button type="button" data-label="export">Export as Parquet</button></p></details>'
 )

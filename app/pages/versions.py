@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
 from markupsafe import Markup
 
@@ -15,7 +16,9 @@ from app.opened import Opened
 from app.pieces import render_table
 from app.rows import Dataset
 
-_EVERY_ROW = Filter(rows="all")
+# It takes both versions' texts to be read, so the page comes first.
+CHANGES: Final = Markup('<div data-fetch="/later/changes"><p class="vp vp-quiet">comparing the versions ...</p></div>')
+_EVERY_ROW: Final = Filter(rows="all")
 
 
 @lru_cache(maxsize=4)
