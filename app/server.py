@@ -55,8 +55,6 @@ def build_server(opened: Opened, blocks: gr.Blocks, *, host: str = "127.0.0.1", 
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with opened.strips() as strips:
             app.state.strips = strips
-            for dataset in opened.datasets:
-                dataset.measure_texts()
             yield
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
