@@ -4,6 +4,7 @@
   "use strict";
   let numAsked = 0;
   let numShown = 0;
+  let askAgain = null;
   let ask = null; // set by the bridge in viewer.py as soon as it is on the page
   let saveLabel = null;
 
@@ -36,6 +37,9 @@
       if (number && number !== numAsked) {
         // Of two questions under way the first was answered last, and its answer now stands on the page.
         if (numShown === numAsked) show(location.search);
+        // A question asked while another was under way may never be answered: ask again when nothing comes.
+        clearTimeout(askAgain);
+        askAgain = setTimeout(() => numShown !== numAsked && show(location.search), 500);
         return;
       }
       numShown = numAsked;
