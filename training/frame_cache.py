@@ -112,6 +112,7 @@ class FrameCache:
             return False
         self._write_usage(used + growth)
         path.parent.mkdir(exist_ok=True)
+        path.unlink(missing_ok=True)  # it was damaged, or the same: never two at a time
         torn = path.with_suffix(".tmp")
         try:
             torn.write_bytes(content)
