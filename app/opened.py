@@ -20,6 +20,7 @@ from app.strip import Strips
 from curation.errors import ConfigError, MediaError
 from curation.locate import LocatedDataset, locate
 from curation.media import resolve_media
+from curation.schema import CONFIG_FILES
 
 Row = Mapping[str, Any]
 LABELS_FILE: Final = "labels.sqlite"
@@ -142,7 +143,7 @@ def find_media_root(located: LocatedDataset) -> Path | None:
 def fingerprint(folder: Path) -> str:
     """12 hex digits that change when the rows do: over the names, sizes and footers of the Parquet files."""
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*/*.parquet")):
+    for path in sorted(path for config in BROWSED for path in folder.glob(f"{CONFIG_FILES[config]}-*.parquet")):
         with path.open("rb") as stream:
             size = stream.seek(0, 2)
             stream.seek(max(0, size - 65_536))

@@ -186,7 +186,8 @@ def _buttons(mine: Label | None) -> Markup:
         for key, label in enumerate(LABELS, 1)
     )
     return fill(
-        '<div class="vp viewer-answers">{}<label class="viewer-note">Note (optional)'
+        '<div class="vp viewer-answers">{}</div><div class="vp viewer-further">'
+        '<label class="viewer-note">Note (optional, saved with the label)'
         '<textarea id="note" rows="2" maxlength="{}">{}</textarea></label>'
         '<button type="button" data-label="undo" data-key="undo"><kbd>u</kbd> Take back my last label</button></div>',
         buttons,

@@ -3,10 +3,10 @@
     python tests/bench/bench_viewer.py     makes its folder once (half a minute, 0.4 GB), then takes about a minute
 
 162K accepted and 100K rejected rows with realistic texts (folders_162k.py). The first page is the overview, from the
-start of the process until the browser shows it. Pages, filters and searches are asked as the browser asks them, each
-another one so that none is remembered; seconds are medians over HTTP, the page's HTML included. RSS is the most that
-the server ever had. The heap is that of the page after a walk through rows and pages. Exit status 1 when a limit is not
-met.
+start of the process until a fresh browser shows it, the least of three starts. Pages, filters and searches are asked as
+the browser asks them, each another one so that none is remembered; seconds are medians over HTTP, the page's HTML
+included. RSS is the most that the server ever had. The heap is that of the page after a walk through rows and pages.
+Exit status 1 when a limit is not met.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from tests.bench.bench_diff import make_folder  # noqa: E402
 from tests.browser import Browser  # noqa: E402
 
 NUM_ROWS = 162_000
+NUM_STARTS = 3
 LIMITS = {
     "start to the first page, s": 5.0,
     "a page, s": 0.5,
@@ -53,15 +54,13 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "videop2r-bench-diff")
     args = parser.parse_args()
     folder = make_folder(args.cache, args.num_rows, 0.0)
-    with Browser.start() as browser:
-        started_s = time.monotonic()
-        with serving(folder) as (address, process):
-            browser.open(address)
-            browser.wait_for("#main .vp-tiles")
-            measured = {"start to the first page, s": time.monotonic() - started_s}
-            measured |= ask_in_turn(address, folder, args.rounds)
-            measured["heap of the page, MB"] = walk(browser, address)
-            measured["peak RSS of the server, GB"] = peak_gb(process)
+    measured = {"start to the first page, s": min(first_page(folder) for _ in range(NUM_STARTS))}
+    with Browser.start() as browser, serving(folder) as (address, process):
+        browser.open(address)
+        browser.wait_for_text("#main", "Length of think, words")  # which are counted after the first page
+        measured |= ask_in_turn(address, folder, args.rounds)
+        measured["heap of the page, MB"] = walk(browser, address)
+        measured["peak RSS of the server, GB"] = peak_gb(process)
     table = Table("", "measured", "limit", title=f"{args.num_rows:,} accepted rows and those that were rejected")
     for name, limit in LIMITS.items():
         table.add_row(name, f"{measured[name]:.2f}", f"{limit:g}", style="" if measured[name] < limit else "red")
@@ -69,6 +68,16 @@ def main() -> int:
     met = all(measured[name] < limit for name, limit in LIMITS.items())
     print(f"limits {'met' if met else 'NOT MET'}")
     return 0 if met else 1
+
+
+def first_page(folder: Path) -> float:
+    """Seconds from the start of the command to the overview in a browser that has never seen the viewer."""
+    with Browser.start() as browser:
+        started_s = time.monotonic()
+        with serving(folder) as (address, _):
+            browser.open(address)
+            browser.wait_for("#main .vp-tiles")
+            return time.monotonic() - started_s
 
 
 @contextmanager
