@@ -260,4 +260,6 @@ def _one_line(place: str) -> Iterator[None]:
     except Exception as error:
         cause = error.__cause__ or error
         reason = " ".join(str(cause).split())[:300] or type(cause).__name__
-        raise ConfigError(f"cannot load the dataset {place}: {reason}") from error
+        raise ConfigError(
+            f"cannot load the dataset {place}: {reason} Check dataset.name and dataset.revision."
+        ) from error
