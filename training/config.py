@@ -1,18 +1,55 @@
 """What a training run is made of. One YAML a run; sections are frozen and an unknown key is an error.
 
-Paths are relative to the working directory. Budgets of frames are the paper's by default (VideoP2R section 5).
+Paths are relative to the working directory. What the paper fixes is the default (VideoP2R sections 3 to 5); what it
+leaves open says so. Anything else of TRL goes through `trainer_args`, which TRL itself checks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from curation.config import Config
+from curation.engines.config import DispatchConfig, EngineConfig
 from curation.video import VideoConfig
 from training.processes import Template
+from training.rewards import RewardConfig
+
+Variant = Literal[
+    "full",
+    "sft_only",
+    "rl_only",
+    "grpo",
+    "agnostic_sft",
+    "no_perception_reward",
+    "no_reasoning_reward",
+    "no_length_reward",
+    "no_separation",
+]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+# Set by keys of ours, so that a number has one place. TRL's own name -> our key.
+_OURS: Final[Mapping[str, str]] = {
+    "output_dir": "run_dir",
+    "seed": "seed",
+    "learning_rate": "learning_rate",
+    "max_steps": "max_updates",
+    "num_train_epochs": "epochs",
+    "per_device_train_batch_size": "batch_size",
+    "gradient_accumulation_steps": "accumulation",
+    "save_steps": "checkpoint_every",
+    "save_total_limit": "keep_checkpoints",
+    "num_generations": "group_size",
+    "epsilon": "clip_eps",
+    "beta": "beta",
+    "temperature": "temperature",
+    "max_completion_length": "max_completion_tokens",
+    "num_iterations": "iterations",
+    "loss_type": "loss_type",
+}
 
 
 class DatasetConfig(Config):
@@ -56,3 +93,131 @@ class ModelConfig(Config):
     revision: str | None = None
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+
+
+class LoraConfig(Config):
+    """The section `lora:`; null trains all weights. modules: of the language model, never lm_head."""
+
+    rank: PositiveInt = 64
+    alpha: PositiveInt = 128
+    dropout: Share = 0.05
+    modules: tuple[str, ...] = Field(
+        ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"), min_length=1
+    )
+
+
+class _Stage(Config):
+    """What both stages share. One update = num_processes * batch_size * accumulation rows.
+
+    batch_size: rows (RL: completions) of one process in one pass. checkpoint_every: updates. num_workers: processes
+    that decode media. trainer_args: further fields of TRL's SFTConfig or GRPOConfig, as they are.
+    """
+
+    learning_rate: PositiveFloat = 1e-6  # assumption: Video-R1's scripts
+    batch_size: PositiveInt = 1
+    accumulation: PositiveInt = 2
+    checkpoint_every: PositiveInt = 100
+    keep_checkpoints: PositiveInt = 2
+    num_workers: int = Field(4, ge=0)
+    trainer_args: Mapping[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_place_for_each_number(self) -> Self:
+        for name in self.trainer_args:
+            key = _OURS.get(name)
+            if key is not None:
+                raise ValueError(f"trainer_args.{name} is set by the key {key}. Set that one")
+        return self
+
+
+class SftConfig(_Stage):
+    """The section `sft:` (VideoP2R section 5). max_updates: stop there, whatever `epochs` says."""
+
+    epochs: PositiveFloat = 1.0
+    max_updates: PositiveInt | None = None
+
+
+class RlConfig(_Stage):
+    """The section `rl:` (VideoP2R sections 4 and 5).
+
+    group_size: G, rollouts of one prompt. clip_eps, beta: of eq. 6, left open by the paper. loss_type: how TRL averages
+    token terms. normalization: over the whole completion, or the same weight for each segment (advantages.py).
+    iterations: passes over one set of rollouts. separate: false gives every token the advantage of the summed reward.
+    max_completion_tokens: both length windows with tags need 1,024.
+    """
+
+    max_updates: PositiveInt = 1000
+    group_size: int = Field(8, ge=2)
+    batch_size: PositiveInt = 8
+    accumulation: PositiveInt = 1
+    clip_eps: PositiveFloat = 0.2
+    beta: NonNegativeFloat = 0.04
+    temperature: PositiveFloat = 1.0
+    max_completion_tokens: PositiveInt = 1024
+    iterations: PositiveInt = 1
+    loss_type: Literal["grpo", "dr_grpo", "dapo", "bnpo"] = "grpo"
+    normalization: Literal["completion", "segment"] = "completion"
+    separate: bool = True
+
+    @model_validator(mode="after")
+    def _segments_need_a_mean_of_each_completion(self) -> Self:
+        if self.normalization == "segment" and self.loss_type != "grpo":
+            raise ValueError(
+                f"normalization segment needs the mean over each completion, not loss_type {self.loss_type}. "
+                "Set loss_type to grpo"
+            )
+        return self
+
+
+class JudgeConfig(Config):
+    """The section `judge:`, who gives the perception reward; the definition is curation's.
+
+    tries: requests for one observation whose reply is no verdict. wait_s: how long an update waits for its verdicts;
+    what comes later is kept for the next time, and masked now. budget_usd: null = no limit (prices from the engine's
+    replies need input_usd_per_mtok and output_usd_per_mtok). stop_after_failed_updates: in a row, in which nobody
+    gave a verdict.
+    """
+
+    engine: EngineConfig
+    prompt: Path | None = None
+    tries: PositiveInt = 2
+    temperature: NonNegativeFloat = 0.0
+    retry_temperature: NonNegativeFloat = 0.7
+    max_tokens: PositiveInt = 2048
+    structured: bool = True
+    dispatch: DispatchConfig = DispatchConfig(max_tries=3, server_wait_s=60.0)
+    wait_s: PositiveFloat = 120.0
+    budget_usd: PositiveFloat | None = None
+    input_usd_per_mtok: NonNegativeFloat = 0.0
+    output_usd_per_mtok: NonNegativeFloat = 0.0
+    stop_after_failed_updates: PositiveInt = 5
+
+
+class EvaluationConfig(Config):
+    """The section `evaluation:`, questions about clips that no stage trains on; decoding is greedy.
+
+    held_out_share: of the clips, chosen by a hash of their path. 0 = no evaluation. max_questions: the first ones.
+    """
+
+    held_out_share: Share = 0.0
+    max_questions: PositiveInt | None = None
+    batch_size: PositiveInt = 8
+    max_completion_tokens: PositiveInt = 1024
+
+
+class TrainConfig(Config):
+    """The whole file. `variant` is a row of the paper's ablation table (variants.py)."""
+
+    run_dir: Path
+    seed: int = Field(0, ge=0)
+    variant: Variant = "full"
+    dataset: DatasetConfig
+    model: ModelConfig
+    input: InputConfig = InputConfig()
+    lora: LoraConfig | None = None
+    sft: SftConfig = SftConfig()
+    rl: RlConfig = RlConfig()
+    rewards: RewardConfig = RewardConfig()
+    judge: JudgeConfig | None = None
+    evaluation: EvaluationConfig = EvaluationConfig()
+    report_to: Literal["none", "tensorboard", "wandb"] = "none"
