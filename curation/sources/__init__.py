@@ -36,7 +36,9 @@ def open_source(config: SourceConfig) -> Iterator[Question | SourceReject]:
         case ReleaseConfig():
             stream = questions_from_records(release.iter_records(config.paths), config.licenses)
         case ShapesConfig():
-            world = shapes.build_world(config.root, num_questions=config.num_questions, seed=config.seed)
+            world = shapes.build_world(
+                config.root, num_questions=config.num_questions, seed=config.seed, level=config.level
+            )
             stream = questions_from_records(videor1.iter_files((world.questions,)), shapes.LICENSES)
     return itertools.islice(stream, config.limit)
 
@@ -46,7 +48,7 @@ def source_fingerprint(config: SourceConfig) -> str:
 
     Contents and not modification times, so that a copy on another node counts as the same input. Raises SourceError.
     """
-    settings = config.model_dump(mode="json", exclude={"media_root", "media_repo", "paths", "root"})
+    settings = config.model_dump(mode="json", exclude={"media_root", "media_repo", "paths", "root", "level"})
     match config:
         case VideoR1Config() | ReleaseConfig():
             names = display_names(config.paths)
@@ -54,7 +56,7 @@ def source_fingerprint(config: SourceConfig) -> str:
         case HubConfig():
             contents = videor1.hub_commit(config)
         case ShapesConfig():
-            contents = shapes.WORLD_VERSION
+            contents = shapes.WORLD_VERSIONS[config.level]
     return hashlib.sha256(json.dumps([settings, contents], sort_keys=True).encode()).hexdigest()[:16]
 
 

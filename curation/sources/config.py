@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from curation.config import Config
+from curation.world.scenes import Level
 
 
 def _one_or_many(paths: Any) -> Any:
@@ -64,12 +65,13 @@ class ReleaseConfig(_Imported):
 
 
 class ShapesConfig(_Source):
-    """The demo world, built under `root` when it is not there yet."""
+    """The demo world, built under `root` when it is not there yet. level: scenes.Level says what each one holds."""
 
     kind: Literal["shapes"]
     root: Path
     num_questions: int = Field(default=500, ge=1)
     seed: int = Field(default=0, ge=0)
+    level: Level = "full"
 
     @property
     def media_root(self) -> Path:

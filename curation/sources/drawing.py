@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from curation.sources.invent import RADIUS_PX
-from curation.world.scenes import FPS, HEIGHT, WIDTH, Point, Scene, Shape
+from curation.world.scenes import CANVASES, Point, Scene, Shape
 
 # The media faults, by the reason that MediaError gives them.
 MEDIA_FAULTS: Final = ("missing", "empty", "corrupt", "no_video")
@@ -35,8 +35,10 @@ def draw_scene(scene: Scene, path: Path) -> None:
         draw_frame(scene, 0).save(path, format="PNG")
         return
     with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=FPS, options={"crf": "18", "preset": "veryfast", "threads": "1"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        canvas = CANVASES[scene.level]
+        options = {"crf": "18", "preset": "veryfast", "threads": "1"}
+        stream = container.add_stream("libx264", rate=canvas.fps, options=options)
+        stream.width, stream.height, stream.pix_fmt = canvas.width, canvas.height, "yuv420p"
         for number in range(scene.num_frames):
             pixels = np.asarray(draw_frame(scene, number))
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
@@ -45,16 +47,19 @@ def draw_scene(scene: Scene, path: Path) -> None:
 
 def draw_frame(scene: Scene, number: int) -> Image.Image:
     """One frame; `number` counts from 0."""
-    image = Image.new("RGB", (WIDTH, HEIGHT), _BACKGROUND)
-    canvas = ImageDraw.Draw(image)
+    canvas = CANVASES[scene.level]
+    image = Image.new("RGB", (canvas.width, canvas.height), _BACKGROUND)
+    pen = ImageDraw.Draw(image)
     stops_s = {place: hit.time_s for hit in scene.collisions for place in (hit.first, hit.second)}
     for place, shape in enumerate(scene.shapes):
-        _draw_shape(canvas, shape, number, scene.num_frames, stops_s.get(place))
+        last_s = (scene.num_frames - 1) / canvas.fps
+        path_share = min(1.0, (number / canvas.fps) / (stops_s.get(place) or last_s or 1.0))
+        _draw_shape(pen, shape, path_share, turned=number >= scene.num_frames // 2)
     if scene.words is not None and scene.ink is not None:
         font = ImageFont.load_default(_FONT_PX)
         lines = "\n".join(scene.words.split())
-        middle = (WIDTH / 2, HEIGHT / 2)
-        canvas.multiline_text(middle, lines, RGB[scene.ink], font, anchor="mm", align="center")
+        middle = (canvas.width / 2, canvas.height / 2)
+        pen.multiline_text(middle, lines, RGB[scene.ink], font, anchor="mm", align="center")
     return image
 
 
@@ -73,12 +78,11 @@ def break_file(path: Path, fault: str) -> None:
             raise ValueError(f"unknown media fault {fault!r}; it is one of {MEDIA_FAULTS}")
 
 
-def _draw_shape(canvas: ImageDraw.ImageDraw, shape: Shape, number: int, num_frames: int, stop_s: float | None) -> None:
-    last_s = (num_frames - 1) / FPS
-    path_share = min(1.0, (number / FPS) / (stop_s or last_s or 1.0))
+def _draw_shape(pen: ImageDraw.ImageDraw, shape: Shape, path_share: float, *, turned: bool) -> None:
+    """path_share: how much of its path it has gone, in [0, 1]."""
     x, y = (start + (end - start) * path_share for start, end in zip(shape.start, shape.end, strict=True))
-    colour = shape.turns if shape.turns and number >= num_frames // 2 else shape.colour
-    canvas.polygon(outline(shape.form, (x, y), RADIUS_PX[shape.size]), fill=RGB[colour])
+    colour = shape.turns if shape.turns and turned else shape.colour
+    pen.polygon(outline(shape.form, (x, y), RADIUS_PX[shape.size]), fill=RGB[colour])
 
 
 def outline(form: str, centre: tuple[float, float], radius: float) -> list[Point]:

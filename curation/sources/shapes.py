@@ -15,19 +15,21 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from curation.errors import SourceError
 from curation.sources.drawing import MEDIA_FAULTS, break_file, draw_scene
-from curation.sources.invent import invent_media, question_record
+from curation.sources.invent import InventedMedia, invent_media, question_record
+from curation.sources.invent_terse import invent_terse_media
 from curation.trace import render_trace
-from curation.world.scenes import SceneRecord
+from curation.world.scenes import Level, SceneRecord
 from curation.world.traces import write_trace
 
-WORLD_VERSION: Final = 1  # raise it with every change that changes a built world
+# Raise one with every change that changes a built world of its level.
+WORLD_VERSIONS: Final[Mapping[Level, int | str]] = {"full": 1, "terse": "terse 1"}
 LICENSES: Final = {"media": "cc0-1.0"}
 _PARTS: Final = ("media", "questions.json", "scenes.jsonl", "faults.json", "tokenizer.json", "world.json")
 _FAULT_SHARE: Final = 0.01
@@ -47,18 +49,18 @@ class World:
     tokenizer: Path
 
 
-def build_world(root: Path, *, num_questions: int, seed: int) -> World:
+def build_world(root: Path, *, num_questions: int, seed: int, level: Level = "full") -> World:
     """Build the world, or find it as it was built. The same arguments give the same bytes.
 
     An unfinished or damaged world, or one of other arguments, is built again. Raises SourceError when `root` holds
     something else, or cannot be written.
     """
     world = World(root, root / "questions.json", root / "scenes.jsonl", root / "faults.json", root / "tokenizer.json")
-    built_from = {"version": WORLD_VERSION, "num_questions": num_questions, "seed": seed}
+    built_from = {"version": WORLD_VERSIONS[level], "num_questions": num_questions, "seed": seed}
     try:
         if _read_marker(root) != built_from | {"files_sha256": _listing_sha256(root)}:
             _clear(root)
-            _write_world(world, num_questions, seed)
+            _write_world(world, _invent(num_questions, seed, level), num_questions, seed)
             marker = json.dumps(built_from | {"files_sha256": _listing_sha256(root)})
             (root / "world.json.tmp").write_text(marker, encoding="utf-8")
             (root / "world.json.tmp").replace(root / "world.json")
@@ -67,7 +69,7 @@ def build_world(root: Path, *, num_questions: int, seed: int) -> World:
     return world
 
 
-def _write_world(world: World, num_questions: int, seed: int) -> None:
+def _write_world(world: World, invented: Iterator[InventedMedia], num_questions: int, seed: int) -> None:
     paths: list[str] = []
     texts: list[str] = []
     with (
@@ -75,7 +77,7 @@ def _write_world(world: World, num_questions: int, seed: int) -> None:
         world.scenes.open("w", encoding="utf-8") as scenes,
     ):
         number = 0
-        for media in invent_media(num_questions, seed):
+        for media in invented:
             draw_scene(media.scene, world.root / media.path)
             paths.append(media.path)
             for record in media.records:
@@ -91,6 +93,10 @@ def _write_world(world: World, num_questions: int, seed: int) -> None:
         break_file(world.root / path, fault)
     world.faults.write_text(json.dumps(faults, indent=1), encoding="utf-8")
     _train_tokenizer(texts, world.tokenizer)
+
+
+def _invent(num_questions: int, seed: int, level: Level) -> Iterator[InventedMedia]:
+    return invent_media(num_questions, seed) if level == "full" else invent_terse_media(num_questions, seed)
 
 
 def _choose_faults(paths: list[str], num_questions: int, rng: random.Random) -> dict[str, str]:

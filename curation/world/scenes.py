@@ -5,10 +5,11 @@ Frame coordinates are pixels, x to the right and y down, of shape centres. Times
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 WIDTH: Final = 224
 HEIGHT: Final = 168
@@ -26,6 +27,21 @@ WORDS: Final = (
 )
 
 Point = tuple[int, int]
+# full: everything that can be asked. terse: short clips of a small frame, a few kinds of questions, traces of about
+# thirty words, so that a tiny model can learn this world from its pixels on a CPU.
+Level = Literal["full", "terse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """A frame in pixels, and how many of them a second has."""
+
+    width: int
+    height: int
+    fps: int
+
+
+CANVASES: Final[Mapping[Level, Canvas]] = {"full": Canvas(WIDTH, HEIGHT, FPS), "terse": Canvas(84, 84, 4)}
 
 
 class Shape(BaseModel):
@@ -63,6 +79,13 @@ class Scene(BaseModel):
     collisions: tuple[Collision, ...] = ()
     words: str | None = None
     ink: str | None = None
+    level: Level = "full"
+
+    @model_serializer(mode="wrap")
+    def _leave_out_the_usual_level(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A full scene is written as it was before there were levels: the same bytes, readable by the same readers."""
+        values: dict[str, Any] = write(self)
+        return {name: value for name, value in values.items() if (name, value) != ("level", "full")}
 
 
 class SceneRecord(BaseModel):
@@ -179,8 +202,10 @@ def place_of(point: Point) -> str:
 
 
 def facts_of(scene: Scene) -> tuple[Fact, ...]:
-    """Everything that can be told about a scene, in telling order."""
+    """Everything that can be told about a scene, in telling order. On the terse level that is how each shape moves."""
     names = [name_of(shape) for shape in scene.shapes]
+    if scene.level == "terse":
+        return tuple(Moves(name, shape.motion) for name, shape in zip(names, scene.shapes, strict=True))
     facts: list[Fact] = [
         Seen(name, shape.size, place_of(shape.start)) for name, shape in zip(names, scene.shapes, strict=True)
     ]

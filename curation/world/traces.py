@@ -15,6 +15,7 @@ from curation.trace import OBSERVATION_OPENING, THINK_OPENING, Trace
 from curation.world.language import state
 from curation.world.queries import KINDS, Facts, Query, derive, fill, parse_query
 from curation.world.scenes import WORDS, Fact, SceneRecord, Written, facts_of
+from curation.world.terse import terse_observation, terse_think
 
 _OBSERVATION_WORDS: Final = (42, 76)
 _THINK_WORDS: Final = 66
@@ -75,14 +76,20 @@ def write_trace(
     query = parse_query(record.problem)
     if query is None:
         raise ValueError(f"not a question of the demo world: {record.problem!r}")
-    told = _choose_facts(query, record, rng)
+    terse = record.scene.level == "terse"
+    told = _needed_facts(query, record) if terse else _choose_facts(query, record, rng)
     if insufficient:
         told = _withhold(query, record.gold, told, rng)
-    observation = _observation(query, record, told, rng, vague=insufficient and rng.random() < 0.7)
+    if terse:
+        observation = terse_observation(query, told)
+    else:
+        observation = _observation(query, record, told, rng, vague=insufficient and rng.random() < 0.7)
     value = wrong_value(record, rng) if wrong_answer else record.gold
     if leaked_answer:
         observation += " " + _leak(record, value, rng)
-    return Trace(observation, _think(query, record, told, value, rng), answer_of(record, value))
+    answer = answer_of(record, value)
+    think = terse_think(value, answer) if terse else _think(query, record, told, value, rng)
+    return Trace(observation, think, answer)
 
 
 def answer_of(record: SceneRecord, value: str) -> str:
@@ -119,16 +126,23 @@ def wrong_value(record: SceneRecord, rng: random.Random) -> str:
 def _choose_facts(query: Query, record: SceneRecord, rng: random.Random) -> list[Fact]:
     """The facts that the answer needs, then others until the paragraph is long enough; in telling order."""
     facts = facts_of(record.scene)
-    needed = list(facts)
-    for fact in reversed(facts):  # from the end: what is merely implied by later facts is told first
-        without = [other for other in needed if other != fact]
-        if derive(query, without) == record.gold:
-            needed = without
+    needed = _needed_facts(query, record)
     others = [fact for fact in facts if fact not in needed]
     rng.shuffle(others)
     budget = rng.randint(40, 60) - 10 * len(needed)
     told = {*needed, *others[: max(0, budget // 10)]}
     return [fact for fact in facts if fact in told]
+
+
+def _needed_facts(query: Query, record: SceneRecord) -> list[Fact]:
+    """No more facts than the answer needs, in telling order."""
+    facts = facts_of(record.scene)
+    needed = list(facts)
+    for fact in reversed(facts):  # from the end: what is merely implied by later facts is told first
+        without = [other for other in needed if other != fact]
+        if derive(query, without) == record.gold:
+            needed = without
+    return needed
 
 
 def _withhold(query: Query, gold: str, told: list[Fact], rng: random.Random) -> list[Fact]:
