@@ -1,0 +1,164 @@
+"""A Qwen2.5-VL from scratch: random weights, and a tokenizer trained on the texts that the model is to read and write.
+
+    folder = build_model(ScratchConfig(), texts, Path("runs/tiny/model"))
+
+The classes, the special tokens, the splitting of text into words and the chat template are Qwen's; the sizes are ours.
+So everything that takes a released Qwen2.5-VL takes this one, and a laptop can train it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final, Self
+
+import torch
+from pydantic import Field, model_validator
+from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, trainers
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer
+from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from curation.config import Config
+
+SPECIAL_TOKENS: Final = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+)
+# Qwen2.5-VL's in what it does: a system turn of its own when there is none, vision tokens around one pad.
+CHAT_TEMPLATE: Final = (
+    "{% for message in messages %}"
+    "{% if loop.first and message['role'] != 'system' %}"
+    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"
+    "<|im_start|>{{ message['role'] }}\n"
+    "{% if message['content'] is string %}{{ message['content'] }}<|im_end|>\n"
+    "{% else %}{% for content in message['content'] %}"
+    "{% if content['type'] == 'image' or 'image' in content %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% elif content['type'] == 'video' or 'video' in content %}<|vision_start|><|video_pad|><|vision_end|>"
+    "{% elif 'text' in content %}{{ content['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+HEAD_DIM: Final = 32  # vLLM's kernels take no less
+_MROPE_SECTION: Final = (4, 6, 6)  # of the head_dim / 2 frequencies: time, height, width; the released 16, 24, 24
+_NUM_BYTES: Final = 256
+_REPETITIONS: Final = 10  # of each text, so that the trainer merges even what a short corpus holds once
+
+
+class ScratchConfig(Config):
+    """The section `scratch:`, the sizes of a model that is built instead of loaded.
+
+    Widths and depths of the text and the vision tower; vocab_size counts the 256 bytes but not the special tokens.
+    num_kv_heads: null is one for each head. windowed: the blocks of the vision tower whose attention stays in windows
+    of 112 pixels; the others see the whole frame.
+    """
+
+    hidden_size: int = Field(128, ge=HEAD_DIM)
+    num_layers: int = Field(4, ge=1)
+    num_heads: int = Field(4, ge=1)
+    num_kv_heads: int | None = Field(None, ge=1)
+    vision_hidden_size: int = Field(96, ge=HEAD_DIM)
+    vision_depth: int = Field(4, ge=1)
+    vision_heads: int = Field(3, ge=1)
+    windowed: tuple[int, ...] = ()
+    vocab_size: int = Field(1024, gt=_NUM_BYTES)
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        for name, width, heads in (
+            ("hidden_size", self.hidden_size, self.num_heads),
+            ("vision_hidden_size", self.vision_hidden_size, self.vision_heads),
+        ):
+            if width != heads * HEAD_DIM:
+                raise ValueError(f"{name} is {width}, but {heads} heads of {HEAD_DIM} make {heads * HEAD_DIM}")
+        if self.num_kv_heads is not None and self.num_heads % self.num_kv_heads:
+            raise ValueError(f"num_heads {self.num_heads} is no multiple of num_kv_heads {self.num_kv_heads}")
+        if bad := [block for block in self.windowed if not 0 <= block < self.vision_depth]:
+            raise ValueError(f"windowed names block {bad[0]}, but vision_depth is {self.vision_depth}")
+        return self
+
+
+def build_model(config: ScratchConfig, texts: Iterable[str], folder: Path) -> Path:
+    """Write model, tokenizer and image processor to `folder`, laid out as a released Qwen2.5-VL. Returns `folder`.
+
+    texts: what the tokenizer is trained on; any other text can be encoded too, in more tokens. The same config and
+    texts give the same weights.
+    """
+    tokenizer = train_tokenizer(texts, config.vocab_size)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = Qwen2_5_VLForConditionalGeneration(model_config(config, tokenizer))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    Qwen2VLImageProcessorPil().save_pretrained(folder)
+    return folder
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Qwen2Tokenizer:
+    """Qwen's own tokenizer class, splitting and special tokens over a small vocabulary."""
+    trained = Tokenizer(models.BPE())
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    trained.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), "isolated"), byte_level]
+    )
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size, initial_alphabet=alphabet, show_progress=False)
+    trained.train_from_iterator([text for text in texts for _ in range(_REPETITIONS)], trainer)
+    state = json.loads(trained.to_str())["model"]
+    merges: Any = [tuple(pair) for pair in state["merges"]]  # the class takes pairs, its annotation says strings
+    tokenizer = Qwen2Tokenizer(
+        vocab=state["vocab"],
+        merges=merges,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        chat_template=CHAT_TEMPLATE,
+    )
+    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
+    return tokenizer
+
+
+def model_config(config: ScratchConfig, tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLConfig:
+    """The released architecture in these sizes: 14-pixel patches merged 2 x 2, M-RoPE, tied embeddings."""
+    ids = tokenizer.get_vocab()
+    text = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": config.hidden_size,
+        "intermediate_size": 2 * config.hidden_size,
+        "num_hidden_layers": config.num_layers,
+        "num_attention_heads": config.num_heads,
+        "num_key_value_heads": config.num_kv_heads or config.num_heads,
+        "max_position_embeddings": 8192,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": list(_MROPE_SECTION)},
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = {
+        "hidden_size": config.vision_hidden_size,
+        "out_hidden_size": config.hidden_size,
+        "intermediate_size": 2 * config.vision_hidden_size,
+        "depth": config.vision_depth,
+        "num_heads": config.vision_heads,
+        "patch_size": 14,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+        "tokens_per_second": 2,
+        "window_size": 112,
+        "fullatt_block_indexes": [block for block in range(config.vision_depth) if block not in config.windowed],
+    }
+    return Qwen2_5_VLConfig(
+        text_config=text,
+        vision_config=vision,
+        image_token_id=ids["<|image_pad|>"],
+        video_token_id=ids["<|video_pad|>"],
+        vision_start_token_id=ids["<|vision_start|>"],
+        vision_end_token_id=ids["<|vision_end|>"],
+        tie_word_embeddings=True,
+    )
