@@ -1,10 +1,4 @@
-"""The columns of config `rollouts`, and how a file that has others is read as if it had these.
-
-ROLLOUT is what a training run is expected to write to `rollouts/rollouts-*.parquet`: one row per completion, plain
-strings and numbers. Perception is the observation, reasoning is think and answer; each has its own reward, and its own
-advantage within the group (VideoP2R eq. 6). Null is not zero: a completion that misses the template has no texts, and
-where the judge gave no verdict the perception reward is masked, so that accuracy, reward and advantage are null.
-"""
+"""How a file of rollouts that has other columns than curation.schema.ROLLOUT is read as if it had these."""
 
 from __future__ import annotations
 
@@ -16,39 +10,8 @@ from typing import Final
 import polars as pl
 import pyarrow as pa
 
-from curation.schema import INSUFFICIENT, SUFFICIENT
+from curation.schema import INSUFFICIENT, ROLLOUT, SUFFICIENT
 
-ROLLOUT: Final = pa.schema(
-    [
-        ("step", pa.int64()),  # the update that it was sampled for, from 1
-        ("group", pa.string()),  # the prompt: at one step, the rollouts of a group have the same
-        ("rollout", pa.int64()),  # which one of its group
-        ("id", pa.string()),  # of the question
-        ("completion", pa.string()),  # raw, as the model wrote it
-        ("observation", pa.string()),  # this and the next two: null where the completion misses the template
-        ("think", pa.string()),
-        ("answer", pa.string()),
-        ("verdict", pa.string()),  # sufficient, insufficient; null = masked
-        ("perception_accuracy", pa.float64()),  # 1 sufficient, 0 insufficient
-        ("perception_format", pa.float64()),  # 0 or 1
-        ("perception_length", pa.float64()),  # 0 or 0.2
-        ("perception_reward", pa.float64()),  # the sum of the three
-        ("perception_advantage", pa.float64()),
-        ("reasoning_accuracy", pa.float64()),  # the score of the answer, in [0, 1]
-        ("reasoning_format", pa.float64()),
-        ("reasoning_length", pa.float64()),
-        ("reasoning_reward", pa.float64()),
-        ("reasoning_advantage", pa.float64()),
-        ("observation_tokens", pa.int64()),
-        ("think_tokens", pa.int64()),
-        ("answer_tokens", pa.int64()),
-        ("completion_tokens", pa.int64()),
-        ("model", pa.string()),  # the policy that is trained
-        ("dataset_repo", pa.string()),  # on the questions of this dataset
-        ("dataset_tag", pa.string()),
-        ("dataset_commit", pa.string()),
-    ]
-)
 # Beyond it a number is no reward, advantage or token count, and would only spoil means and bars.
 MOST_NUMBER: Final = 1e9
 

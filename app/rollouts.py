@@ -16,8 +16,9 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
-from app.rollout_columns import ROLLOUT, FittedFile, fit_file
+from app.rollout_columns import FittedFile, fit_file
 from curation.errors import RunDirectoryError
+from curation.schema import ROLLOUT
 
 Process = Literal["perception", "reasoning"]
 Sort = Literal["step", "collapse", "spread"]

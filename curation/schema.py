@@ -114,5 +114,41 @@ REJECTED: Final = pa.schema(
     [*TRACE, ("rejected_by", pa.string()), ("detail", pa.string()), ("completion", pa.string())]
 )
 
+# What RL training writes to rollouts/rollouts-*.parquet, one row per completion, all of it strings and numbers.
+# Perception is the observation, reasoning is think and answer; each has its own reward, and its own advantage within
+# the group (VideoP2R eq. 6). A completion that misses the template has no texts; where the judge gave no verdict the
+# perception reward is masked, so that its accuracy, length, sum and advantage are null.
+ROLLOUT: Final = pa.schema(
+    [
+        ("step", pa.int64()),  # the update that it was sampled for, from 1
+        ("group", pa.string()),  # the prompt: at one step, the rollouts of a group have the same
+        ("rollout", pa.int64()),  # which one of its group
+        ("id", pa.string()),  # of the question
+        ("completion", pa.string()),  # raw, as the model wrote it
+        ("observation", pa.string()),  # this and the next two: null where the completion misses the template
+        ("think", pa.string()),
+        ("answer", pa.string()),
+        ("verdict", pa.string()),  # sufficient, insufficient; null = masked
+        ("perception_accuracy", pa.float64()),  # 1 sufficient, 0 insufficient
+        ("perception_format", pa.float64()),  # 0 or 1
+        ("perception_length", pa.float64()),  # 0 or 0.2
+        ("perception_reward", pa.float64()),  # the sum of the three
+        ("perception_advantage", pa.float64()),
+        ("reasoning_accuracy", pa.float64()),  # the score of the answer, in [0, 1]
+        ("reasoning_format", pa.float64()),
+        ("reasoning_length", pa.float64()),
+        ("reasoning_reward", pa.float64()),
+        ("reasoning_advantage", pa.float64()),
+        ("observation_tokens", pa.int64()),
+        ("think_tokens", pa.int64()),
+        ("answer_tokens", pa.int64()),
+        ("completion_tokens", pa.int64()),
+        ("model", pa.string()),  # the policy that is trained
+        ("dataset_repo", pa.string()),  # on the questions of this dataset
+        ("dataset_tag", pa.string()),
+        ("dataset_commit", pa.string()),
+    ]
+)
+
 CONFIGS: Final[Mapping[str, pa.Schema]] = {"cot": TRACE, "rejected": REJECTED, "rl": QUESTION}
 CONFIG_FILES: Final[Mapping[str, str]] = {"cot": "data/train", "rejected": "rejected/rejected", "rl": "rl/rl"}
