@@ -31,6 +31,9 @@ Variant = Literal[
 ]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
+HEAD_DIM: Final = 32  # vLLM's kernels take no less
+_NUM_BYTES: Final = 256
+
 # Set by keys of ours, so that a number has one place. TRL's own name -> our key.
 _OURS: Final[Mapping[str, str]] = {
     "output_dir": "run_dir",
@@ -57,13 +60,15 @@ class DatasetConfig(Config):
 
     name: a hub repository org/name, or a folder (a dataset folder or the run directory that made one). revision: the
     tag or commit of the repository; required there, because `main` moves. media_root: where the rows' paths begin.
-    manifest: the measurements of these media; by default media_root/media.jsonl, if there is one.
+    manifest: the measurements of these media; by default media_root/media.jsonl, if there is one. curate: a config of
+    `python -m curation run` that makes the folder `name` when it is not there yet.
     """
 
     name: str = Field(min_length=1)
     revision: str | None = None
     media_root: Path
     manifest: Path | None = None
+    curate: Path | None = None
 
 
 class FrameCacheConfig(Config):
@@ -86,13 +91,51 @@ class InputConfig(Config):
     cache: FrameCacheConfig | None = None
 
 
+class ScratchConfig(Config):
+    """The section `model.scratch:`, the sizes of a model that is built instead of loaded (scratch.py).
+
+    Widths and depths of the text and the vision tower; vocab_size counts the 256 bytes but not the special tokens.
+    num_kv_heads: null is one for each head. windowed: the blocks of the vision tower whose attention stays in windows
+    of 112 pixels; the others see the whole frame.
+    """
+
+    hidden_size: int = Field(128, ge=HEAD_DIM)
+    num_layers: int = Field(4, ge=1)
+    num_heads: int = Field(4, ge=1)
+    num_kv_heads: int | None = Field(None, ge=1)
+    vision_hidden_size: int = Field(96, ge=HEAD_DIM)
+    vision_depth: int = Field(4, ge=1)
+    vision_heads: int = Field(3, ge=1)
+    windowed: tuple[int, ...] = ()
+    vocab_size: int = Field(1024, gt=_NUM_BYTES)
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        for name, width, heads in (
+            ("hidden_size", self.hidden_size, self.num_heads),
+            ("vision_hidden_size", self.vision_hidden_size, self.vision_heads),
+        ):
+            if width != heads * HEAD_DIM:
+                raise ValueError(f"{name} is {width}, but {heads} heads of {HEAD_DIM} make {heads * HEAD_DIM}")
+        if self.num_kv_heads is not None and self.num_heads % self.num_kv_heads:
+            raise ValueError(f"num_heads {self.num_heads} is no multiple of num_kv_heads {self.num_kv_heads}")
+        if bad := [block for block in self.windowed if not 0 <= block < self.vision_depth]:
+            raise ValueError(f"windowed names block {bad[0]}, but vision_depth is {self.vision_depth}")
+        return self
+
+
 class ModelConfig(Config):
-    """The section `model:`, a Qwen2.5-VL by its hub name or folder."""
+    """The section `model:`, a Qwen2.5-VL by its hub name or folder.
+
+    scratch: build it in the folder `name` when it is not there yet, with random weights and a tokenizer of the dataset.
+    """
 
     name: str = Field(min_length=1)
     revision: str | None = None
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    scratch: ScratchConfig | None = None
 
 
 class LoraConfig(Config):

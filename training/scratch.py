@@ -11,16 +11,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import torch
-from pydantic import Field, model_validator
 from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, trainers
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from curation.config import Config
+from training.config import ScratchConfig
 
 SPECIAL_TOKENS: Final = (
     "<|endoftext|>",
@@ -45,44 +44,8 @@ CHAT_TEMPLATE: Final = (
     "{% elif 'text' in content %}{{ content['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-HEAD_DIM: Final = 32  # vLLM's kernels take no less
 _MROPE_SECTION: Final = (4, 6, 6)  # of the head_dim / 2 frequencies: time, height, width; the released 16, 24, 24
-_NUM_BYTES: Final = 256
 _REPETITIONS: Final = 10  # of each text, so that the trainer merges even what a short corpus holds once
-
-
-class ScratchConfig(Config):
-    """The section `scratch:`, the sizes of a model that is built instead of loaded.
-
-    Widths and depths of the text and the vision tower; vocab_size counts the 256 bytes but not the special tokens.
-    num_kv_heads: null is one for each head. windowed: the blocks of the vision tower whose attention stays in windows
-    of 112 pixels; the others see the whole frame.
-    """
-
-    hidden_size: int = Field(128, ge=HEAD_DIM)
-    num_layers: int = Field(4, ge=1)
-    num_heads: int = Field(4, ge=1)
-    num_kv_heads: int | None = Field(None, ge=1)
-    vision_hidden_size: int = Field(96, ge=HEAD_DIM)
-    vision_depth: int = Field(4, ge=1)
-    vision_heads: int = Field(3, ge=1)
-    windowed: tuple[int, ...] = ()
-    vocab_size: int = Field(1024, gt=_NUM_BYTES)
-    seed: int = Field(0, ge=0)
-
-    @model_validator(mode="after")
-    def _heads_fit(self) -> Self:
-        for name, width, heads in (
-            ("hidden_size", self.hidden_size, self.num_heads),
-            ("vision_hidden_size", self.vision_hidden_size, self.vision_heads),
-        ):
-            if width != heads * HEAD_DIM:
-                raise ValueError(f"{name} is {width}, but {heads} heads of {HEAD_DIM} make {heads * HEAD_DIM}")
-        if self.num_kv_heads is not None and self.num_heads % self.num_kv_heads:
-            raise ValueError(f"num_heads {self.num_heads} is no multiple of num_kv_heads {self.num_kv_heads}")
-        if bad := [block for block in self.windowed if not 0 <= block < self.vision_depth]:
-            raise ValueError(f"windowed names block {bad[0]}, but vision_depth is {self.vision_depth}")
-        return self
 
 
 def build_model(config: ScratchConfig, texts: Iterable[str], folder: Path) -> Path:

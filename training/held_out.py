@@ -1,0 +1,188 @@
+"""How good a model is on questions about clips that no stage trains on: the same prompt, scorer and judge, greedy.
+
+Every question stays in the denominator: a completion that misses the template answers nothing and scores 0, and is
+counted as malformed. The judge sees well-formed observations only; where it gives no verdict the row is not judged.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+from transformers import GenerationConfig
+
+from curation.schema import INSUFFICIENT, SUFFICIENT, Question
+from curation.tasks import score_answer
+from curation.trace import Block
+from training.collate import Collator
+from training.config import EvaluationConfig
+from training.evaluation_facts import Evaluation, KindScore
+from training.held_out_split import is_held_out
+from training.judging import JudgeAsk, ObservationJudge, PendingVerdicts
+from training.models import Processor
+from training.processes import Template, split_processes
+from training.segments import TokenBytes, load_token_bytes
+
+# A set of options that this share of the questions has, such as left / right / up / down, is a kind of its own.
+_KIND_SHARE: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the model wrote to one question. score in [0, 1]; verdict null = not judged, or no verdict."""
+
+    id: str
+    kind: str
+    completion: str
+    is_well_formed: bool
+    answer: str | None
+    score: float
+    verdict: str | None
+    num_tokens: int
+
+
+def split_held_out(rows: datasets.Dataset, share: float) -> tuple[datasets.Dataset, datasets.Dataset]:
+    """(rows to train on, held-out rows), by clip."""
+    held_out = [is_held_out(path, share) for path in rows["path"]]
+    kept, out = (
+        rows.select([number for number, is_out in enumerate(held_out) if is_out == wanted]) for wanted in (False, True)
+    )
+    return kept, out
+
+
+def predict(
+    model: Any,
+    processor: Processor,
+    collator: Collator,
+    rows: Sequence[Mapping[str, Any]],
+    config: EvaluationConfig,
+    *,
+    template: Template,
+    judge: ObservationJudge | None,
+    progress: Callable[[int], None],
+) -> list[Prediction]:
+    """One Prediction a row, in order. collator: without target, padded on the left. Raises UserError for bad media."""
+    token_bytes = load_token_bytes(processor.tokenizer)
+    kinds = name_kinds(rows)
+    predictions: list[Prediction] = []
+    asked: list[tuple[list[int], PendingVerdicts]] = []
+    for start in range(0, len(rows), config.batch_size):
+        batch = [rows[number] for number in range(start, min(start + config.batch_size, len(rows)))]
+        completions = _generate(model, processor, collator(batch), config)
+        places, asks = [], []
+        for row, ids in zip(batch, completions, strict=True):
+            prediction, observation = _read(row, ids, token_bytes, kinds[len(predictions)], template)
+            if observation is not None:
+                places.append(len(predictions))
+                asks.append(JudgeAsk(Question.from_row(row), observation))
+            predictions.append(prediction)
+        if judge is not None and asks:  # answered while the next batch is generated
+            asked.append((places, judge.start(asks)))
+        progress(len(batch))
+    for places, pending in asked:
+        for place, judged in zip(places, pending.wait(), strict=True):
+            if judged.verdict is not None:
+                verdict = SUFFICIENT if judged.verdict.sufficient else INSUFFICIENT
+                predictions[place] = replace(predictions[place], verdict=verdict)
+    return predictions
+
+
+def summarise(
+    predictions: Sequence[Prediction], rows: Sequence[Mapping[str, Any]], *, model: str, stage: str, seconds: float
+) -> Evaluation:
+    """Counts and sums over all rows, beside what always giving a kind's most frequent answer would score."""
+    by_kind: defaultdict[str, list[tuple[Prediction, Mapping[str, Any]]]] = defaultdict(list)
+    for prediction, row in zip(predictions, rows, strict=True):
+        by_kind[prediction.kind].append((prediction, row))
+    kinds = [
+        KindScore(
+            kind=kind,
+            num_questions=len(found),
+            sum_score=sum(prediction.score for prediction, _ in found),
+            majority_score=score_majority([row for _, row in found]),
+        )
+        for kind, found in sorted(by_kind.items())
+    ]
+    verdicts = Counter(prediction.verdict for prediction in predictions)
+    return Evaluation(
+        model=model,
+        stage=stage,
+        num_questions=len(predictions),
+        num_well_formed=sum(prediction.is_well_formed for prediction in predictions),
+        sum_score=sum(prediction.score for prediction in predictions),
+        num_judged=verdicts[SUFFICIENT] + verdicts[INSUFFICIENT],
+        num_sufficient=verdicts[SUFFICIENT],
+        by_kind=kinds,
+        majority_score=sum(kind.majority_score * kind.num_questions for kind in kinds) / max(1, len(predictions)),
+        seconds=seconds,
+    )
+
+
+def score_majority(rows: Sequence[Mapping[str, Any]]) -> float:
+    """The mean score of the one answer that is right most often, in [0, 1]."""
+    ((solution, _),) = Counter(row["solution"] for row in rows).most_common(1)
+    scores = [
+        score_answer(row["problem_type"], solution, row["solution"], options=row["options"] or ()) for row in rows
+    ]
+    return sum(scores) / len(scores)
+
+
+def name_kinds(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is asked for, one name a row: the problem type, and the options where many questions have the same ones."""
+    options = [" / ".join(row["options"] or ()) for row in rows]
+    counts = Counter(options)
+    least = max(2, _KIND_SHARE * len(rows))
+    return [
+        f"{row['problem_type']}: {text}" if text and counts[text] >= least else row["problem_type"]
+        for row, text in zip(rows, options, strict=True)
+    ]
+
+
+def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
+    """A Parquet file, one row a Prediction."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist([asdict(prediction) for prediction in predictions]), path, compression="zstd")
+
+
+def _generate(model: Any, processor: Processor, batch: dict[str, Any], config: EvaluationConfig) -> Iterator[list[int]]:
+    """The sampled ids of each row, up to the end of its turn."""
+    inputs = {name: values.to(model.device) if isinstance(values, Tensor) else values for name, values in batch.items()}
+    end = processor.tokenizer.eos_token_id
+    greedy = GenerationConfig(  # type: ignore[no-untyped-call]
+        do_sample=False,
+        max_new_tokens=config.max_completion_tokens,
+        suppress_tokens=list(processor.pad_ids.values()),
+        eos_token_id=end,
+        pad_token_id=processor.tokenizer.pad_token_id,
+    )
+    with torch.inference_mode():
+        sequences = model.generate(**inputs, generation_config=greedy)
+    for row in sequences[:, batch["input_ids"].shape[1] :].tolist():
+        yield row[: row.index(end) + 1] if end in row else row
+
+
+def _read(
+    row: Mapping[str, Any], ids: Sequence[int], token_bytes: TokenBytes, kind: str, template: Template
+) -> tuple[Prediction, str | None]:
+    """The scored prediction, and the observation to be judged."""
+    text = token_bytes.text(ids)
+    processes = split_processes(text, template)
+    answer = _inner(text, processes.answer)
+    observation = _inner(text, processes.observation)
+    score = 0.0
+    if answer is not None:
+        score = score_answer(row["problem_type"], answer, row["solution"], options=row["options"] or ())
+    is_well_formed = answer is not None and (template == "agnostic" or observation is not None)
+    return Prediction(row["id"], kind, text, is_well_formed, answer, score, None, len(ids)), observation
+
+
+def _inner(text: str, block: Block | None) -> str | None:
+    return None if block is None else text[block.inner_start : block.inner_end].strip()

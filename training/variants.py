@@ -1,0 +1,61 @@
+"""The paper's ablation table, one key away (VideoP2R section 4, ablations): what each row of it changes.
+
+| variant              | SFT | RL  | template | rewards                        | a token's advantage         |
+|----------------------|-----|-----|----------|--------------------------------|-----------------------------|
+| full                 | yes | yes | full     | perception, reasoning          | of its own process          |
+| sft_only             | yes | -   | full     |                                |                             |
+| rl_only              | -   | yes | full     | perception, reasoning          | of its own process          |
+| grpo                 | yes | yes | full     | reasoning                      | of the one reward           |
+| agnostic_sft         | yes | -   | agnostic |                                |                             |
+| no_perception_reward | yes | yes | full     | reasoning                      | of the one reward, as grpo  |
+| no_reasoning_reward  | yes | yes | full     | perception                     | of the one reward           |
+| no_length_reward     | yes | yes | full     | both, without their length     | of its own process          |
+| no_separation        | yes | yes | full     | perception + reasoning, summed | of the sum                  |
+
+The paper gives grpo and no_perception_reward one row, so a reward that is left alone counts for all tokens; by the same
+rule does no_reasoning_reward's. `variant: full rl.separate: false` and the like compose anything else.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from training.config import TrainConfig, Variant
+
+Stage = Literal["sft", "rl"]
+
+_STAGES: Final[dict[Variant, tuple[Stage, ...]]] = {
+    "sft_only": ("sft",),
+    "agnostic_sft": ("sft",),
+    "rl_only": ("rl",),
+}
+
+
+def stages_of(variant: Variant) -> tuple[Stage, ...]:
+    """The stages that train, in order."""
+    return _STAGES.get(variant, ("sft", "rl"))
+
+
+def apply_variant(config: TrainConfig) -> TrainConfig:
+    """The config with what its variant changes; `full`, `sft_only` and `rl_only` change no setting."""
+    rewards: dict[str, Any] = {}
+    rl: dict[str, Any] = {}
+    match config.variant:
+        case "grpo" | "no_perception_reward":
+            rewards, rl = {"perception": False}, {"separate": False}
+        case "no_reasoning_reward":
+            rewards, rl = {"reasoning": False}, {"separate": False}
+        case "no_length_reward":
+            rewards = {"length": False}
+        case "no_separation":
+            rl = {"separate": False}
+        case "agnostic_sft":
+            rewards = {"template": "agnostic", "perception": False}
+    template = rewards.get("template", config.input.template)
+    return config.model_copy(
+        update={
+            "rewards": config.rewards.model_copy(update=rewards),
+            "rl": config.rl.model_copy(update=rl),
+            "input": config.input.model_copy(update={"template": template}),
+        }
+    )
