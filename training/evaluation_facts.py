@@ -1,0 +1,128 @@
+"""The held-out scores of one model, evaluation/{base,sft,rl}.json, and how sure they are."""
+
+from __future__ import annotations
+
+from math import sqrt
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, ValidationError, model_validator
+
+from curation.errors import RunDirectoryError
+
+EvaluatedStage = Literal["base", "sft", "rl"]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+Z_95: Final = 1.959964  # of the standard normal distribution
+_ROUNDING: Final = 1e-6
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class KindScore(_Part):
+    """Questions of one kind. sum_score: of their scores in [0, 1]. majority_score: the mean score of always giving
+    the kind's most frequent answer."""
+
+    kind: Annotated[str, Field(min_length=1)]
+    num_questions: NonNegativeInt
+    sum_score: NonNegativeFloat
+    majority_score: Share
+
+    @model_validator(mode="after")
+    def _sum_fits(self) -> Self:
+        _check_sum(self.sum_score, self.num_questions)
+        return self
+
+
+class Evaluation(_Part):
+    """Counts and sums, never means, so that nothing unscored hides in a denominator.
+
+    model: folder or hub name. num_judged: observations with a verdict; the others are in no share. majority_score: of
+    the most frequent answer of each kind, over all questions. seconds: wall time.
+    """
+
+    model: Annotated[str, Field(min_length=1)]
+    stage: EvaluatedStage
+    num_questions: NonNegativeInt
+    num_well_formed: NonNegativeInt
+    sum_score: NonNegativeFloat
+    num_judged: NonNegativeInt
+    num_sufficient: NonNegativeInt
+    by_kind: tuple[KindScore, ...]
+    majority_score: Share
+    seconds: NonNegativeFloat
+
+    @model_validator(mode="after")
+    def _counts_fit(self) -> Self:
+        _check_sum(self.sum_score, self.num_questions)
+        if self.num_well_formed > self.num_questions or self.num_judged > self.num_questions:
+            raise ValueError(f"num_well_formed and num_judged are at most num_questions, {self.num_questions}")
+        if self.num_sufficient > self.num_judged:
+            raise ValueError(f"num_sufficient {self.num_sufficient} is more than num_judged {self.num_judged}")
+        if sum(kind.num_questions for kind in self.by_kind) != self.num_questions:
+            raise ValueError(f"by_kind does not sum to num_questions, {self.num_questions}")
+        return self
+
+    @property
+    def accuracy(self) -> float | None:
+        """The mean score in [0, 1], malformed completions at 0; None without questions."""
+        return _ratio(self.sum_score, self.num_questions)
+
+    @property
+    def well_formed_share(self) -> float | None:
+        """Of all questions; None without questions."""
+        return _ratio(self.num_well_formed, self.num_questions)
+
+    @property
+    def sufficient_share(self) -> float | None:
+        """Of the judged observations; None when none was judged."""
+        return _ratio(self.num_sufficient, self.num_judged)
+
+
+def wilson_interval(num_hits: float, num_trials: int, z: float = Z_95) -> tuple[float, float] | None:
+    """Wilson's score interval of a share (Wilson 1927), both ends in [0, 1]; None when there were no trials.
+
+    num_hits may be a sum of scores in [0, 1]: such a score varies less than a coin with its mean, so the interval is
+    then on the safe side. Raises ValueError when num_hits lies outside [0, num_trials].
+    """
+    _check_sum(num_hits, num_trials)
+    if num_trials == 0:
+        return None
+    share = min(1.0, num_hits / num_trials)
+    shrink = 1 + z**2 / num_trials
+    centre = (share + z**2 / (2 * num_trials)) / shrink
+    half = z / shrink * sqrt(share * (1 - share) / num_trials + z**2 / (4 * num_trials**2))
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+
+
+def load_evaluation(path: Path) -> Evaluation | None:
+    """None when it was not evaluated (yet). Raises RunDirectoryError that names the field."""
+    if not path.is_file():
+        return None
+    try:
+        return Evaluation.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(map(str, fault["loc"])) or "the file"
+        raise RunDirectoryError(
+            f"{path} is no evaluation: {place}: {fault['msg']}. Delete it and evaluate again."
+        ) from error
+
+
+def write_evaluation(path: Path, evaluation: Evaluation) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = path.with_suffix(".tmp")
+    written.write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    written.replace(path)
+
+
+def _check_sum(total: float, num_trials: int) -> None:
+    if not 0 <= total <= num_trials + _ROUNDING:
+        raise ValueError(f"a sum of {num_trials} scores in [0, 1] cannot be {total}")
+
+
+def _ratio(total: float, count: int) -> float | None:
+    return min(1.0, total / count) if count else None
