@@ -19,8 +19,8 @@ _KINDS: Final = ("direction", "colour", "form", "count_video")
 _QUESTIONS_PER_CLIP: Final = 2
 _NUM_FRAMES: Final = 4
 _MAX_SHAPES: Final = 3
-_STEP_PX: Final = (8, 10)  # from the middle of its quarter to either end of a path
-_JITTER_PX: Final = 8  # across that path
+_STEP_PX: Final = (10, 13)  # from the middle of its quarter to either end of a path
+_JITTER_PX: Final = 10  # across that path
 
 
 def invent_terse_media(num_questions: int, seed: int) -> Iterator[InventedMedia]:
@@ -53,7 +53,7 @@ def _shape(rng: random.Random, name: tuple[str, str], quarter: int) -> Shape:
     x = canvas.width * (1 + 2 * (quarter % 2)) // 4 + (0 if step_x else rng.randint(-_JITTER_PX, _JITTER_PX))
     y = canvas.height * (1 + 2 * (quarter // 2)) // 4 + (0 if step_y else rng.randint(-_JITTER_PX, _JITTER_PX))
     start, end = (x - step_x, y - step_y), (x + step_x, y + step_y)
-    return Shape(colour=name[0], form=name[1], size="small", motion=motion, start=start, end=end)
+    return Shape(colour=name[0], form=name[1], size="large", motion=motion, start=start, end=end)
 
 
 def _ask(scene: Scene, path: str, num_wanted: int, rng: random.Random) -> Iterator[SceneRecord]:

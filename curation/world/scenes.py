@@ -41,7 +41,7 @@ class Canvas:
     fps: int
 
 
-CANVASES: Final[Mapping[Level, Canvas]] = {"full": Canvas(WIDTH, HEIGHT, FPS), "terse": Canvas(84, 84, 4)}
+CANVASES: Final[Mapping[Level, Canvas]] = {"full": Canvas(WIDTH, HEIGHT, FPS), "terse": Canvas(112, 112, 4)}
 
 
 class Shape(BaseModel):

@@ -1,6 +1,6 @@
-"""Traces of the terse level: the needed facts and no more, each kind of sentence in one wording.
+"""Traces of the terse level: a sentence for each shape, in one wording, and a think of one sentence.
 
-About thirty words with both openings, so that a tiny model that writes them spends its tokens on what it sees.
+About forty words with both openings, so that a tiny model that writes them spends its tokens on what it sees.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def write_trace(
     if query is None:
         raise ValueError(f"not a question of the demo world: {record.problem!r}")
     terse = record.scene.level == "terse"
-    told = _needed_facts(query, record) if terse else _choose_facts(query, record, rng)
+    told = list(facts_of(record.scene)) if terse else _choose_facts(query, record, rng)
     if insufficient:
         told = _withhold(query, record.gold, told, rng)
     if terse:
@@ -126,23 +126,16 @@ def wrong_value(record: SceneRecord, rng: random.Random) -> str:
 def _choose_facts(query: Query, record: SceneRecord, rng: random.Random) -> list[Fact]:
     """The facts that the answer needs, then others until the paragraph is long enough; in telling order."""
     facts = facts_of(record.scene)
-    needed = _needed_facts(query, record)
-    others = [fact for fact in facts if fact not in needed]
-    rng.shuffle(others)
-    budget = rng.randint(40, 60) - 10 * len(needed)
-    told = {*needed, *others[: max(0, budget // 10)]}
-    return [fact for fact in facts if fact in told]
-
-
-def _needed_facts(query: Query, record: SceneRecord) -> list[Fact]:
-    """No more facts than the answer needs, in telling order."""
-    facts = facts_of(record.scene)
     needed = list(facts)
     for fact in reversed(facts):  # from the end: what is merely implied by later facts is told first
         without = [other for other in needed if other != fact]
         if derive(query, without) == record.gold:
             needed = without
-    return needed
+    others = [fact for fact in facts if fact not in needed]
+    rng.shuffle(others)
+    budget = rng.randint(40, 60) - 10 * len(needed)
+    told = {*needed, *others[: max(0, budget // 10)]}
+    return [fact for fact in facts if fact in told]
 
 
 def _withhold(query: Query, gold: str, told: list[Fact], rng: random.Random) -> list[Fact]:
