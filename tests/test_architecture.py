@@ -11,18 +11,25 @@ PUBLISHED_FORMAT = {"trace", "tasks", "schema", "judge", "engines", "video", "co
 # What a reader of published datasets needs besides: how one is named and found, its statistics, its media, its labels,
 # and what a word is.
 READING = {"locate", "report", "media", "agreement", "decoding", "scoring"}
-# What training needs besides: how a row's path leads to a file, and what was measured of it. One rule, one place.
-TRAINING = {"media"}
+# What training needs besides: how a row's path leads to a file and what was measured of it, bars, locks.
+TRAINING = {"media", "journal", "budget", "progress", "rundir"}
 STAGES = {"sources", "generate", "filters", "verify", "stats"}
 LEAVES = {"trace", "tasks", "schema", "errors", "judge", "prompts", "config", "journal"}
 HEAVY = {
     "anthropic": {"curation/engines/anthropic.py", "curation/engines/batches.py"},
     "openai": {"curation/engines/openai.py"},
     "matplotlib": {"curation/plots.py"},
-    "datasets": {"curation/sources/videor1.py", "curation/publish/readback.py", "training/data.py"},
-    "huggingface_hub": {"curation/hub.py", "curation/sources/videor1.py", "training/model_card.py"},
+    "datasets": {
+        "curation/sources/videor1.py",
+        "curation/publish/readback.py",
+        "training/data.py",
+        "training/held_out.py",
+    },
+    "huggingface_hub": {"curation/hub.py", "curation/sources/videor1.py", "training/model_card.py", "training/push.py"},
     "decord": {"curation/video.py", "curation/frames_decord.py"},
     "torch": {
+        "training/held_out.py",
+        "training/rl.py",
         "training/advantages.py",
         "training/segments.py",
         "training/collate.py",
@@ -33,6 +40,7 @@ HEAVY = {
     },
     "transformers": {
         "training/models.py",
+        "training/held_out.py",
         "training/positions.py",
         "training/scratch.py",
         "training/sft.py",

@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from curation.errors import ConfigError
 from curation.video import Frames, VideoConfig, read_frames
+from training.config import FrameCacheConfig
 
 # What decides which pixels come out, besides the settings.
 _SAMPLING_CODE: Final = ("video.py", "clip.py", "gops.py", "resizing.py", "pictures.py", "ebml.py")
@@ -156,6 +157,11 @@ class FrameCache:
 
     def _path(self, key: str) -> Path:
         return self._entries / key[:2] / f"{key}.frames"
+
+
+def build_cache(config: FrameCacheConfig | None) -> FrameCache | None:
+    """The cache that the config asks for. Raises ConfigError."""
+    return None if config is None else FrameCache(config.folder, config.max_bytes)
 
 
 def cache_key(content_sha256: str, config: VideoConfig) -> str:

@@ -1,14 +1,18 @@
 """How good a model is on questions about clips that no stage trains on: the same prompt, scorer and judge, greedy.
 
 Every question stays in the denominator: a completion that misses the template answers nothing and scores 0, and is
-counted as malformed. The judge sees well-formed observations only; where it gives no verdict the row is not judged.
+counted as malformed. The judge sees well-formed observations only, as for the rewards: another one is not sufficient,
+and one without a verdict is in no share.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,18 +20,24 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from rich.console import Console
 from torch import Tensor
 from transformers import GenerationConfig
 
+from curation.progress import show_progress
+from curation.prompts import load_trace_prompt
 from curation.schema import INSUFFICIENT, SUFFICIENT, Question
 from curation.tasks import score_answer
 from curation.trace import Block
 from training.collate import Collator
-from training.config import EvaluationConfig
-from training.evaluation_facts import Evaluation, KindScore
+from training.config import EvaluationConfig, ModelConfig, TrainConfig
+from training.evaluation_facts import EvaluatedStage, Evaluation, KindScore, load_evaluation, write_evaluation
+from training.frame_cache import build_cache
 from training.held_out_split import is_held_out
-from training.judging import JudgeAsk, ObservationJudge, PendingVerdicts
-from training.models import Processor
+from training.judging import JudgeAsk, ObservationJudge, PendingVerdicts, RewardJudge
+from training.models import Processor, load_model, load_processor
 from training.processes import Template, split_processes
 from training.segments import TokenBytes, load_token_bytes
 
@@ -43,6 +53,7 @@ class Prediction:
     kind: str
     completion: str
     is_well_formed: bool
+    has_observation: bool
     answer: str | None
     score: float
     verdict: str | None
@@ -56,6 +67,62 @@ def split_held_out(rows: datasets.Dataset, share: float) -> tuple[datasets.Datas
         rows.select([number for number, is_out in enumerate(held_out) if is_out == wanted]) for wanted in (False, True)
     )
     return kept, out
+
+
+def score_held_out(
+    config: TrainConfig, base: ModelConfig, rows: datasets.Dataset, stage: EvaluatedStage, folder: Path
+) -> Evaluation:
+    """Score the model on `rows`, each process its share of them; writes folder/{stage}.json and .parquet.
+
+    Returns what is there when it was scored before. Raises UserError subclasses.
+    """
+    path = folder / f"{stage}.json"
+    if (found := load_evaluation(path)) is not None:
+        return found
+    state = PartialState()
+    began_s = time.monotonic()
+    processor, model = load_processor(base), load_model(base).to(state.device).eval()
+    template = config.input.template
+    collator = Collator(
+        processor,
+        config.input.video,
+        load_trace_prompt(config.input.prompt),
+        template=template,
+        with_target=False,
+        padding_side="left",
+        cache=build_cache(config.input.cache),
+    )
+    mine = list(range(state.process_index, len(rows), state.num_processes))
+    console = Console(stderr=True, quiet=not state.is_main_process)
+    with (
+        RewardJudge(config.judge, folder / "judge", state.process_index) if config.judge else nullcontext() as judge,
+        show_progress(console, f"score {stage}", len(mine)) as progress,
+    ):
+        predictions = predict(
+            model,
+            processor,
+            collator,
+            rows.select(mine),
+            config.evaluation,
+            template=template,
+            judge=judge,
+            progress=progress,
+        )
+    everyone = sorted(gather_object(list(zip(mine, predictions, strict=True))), key=itemgetter(0))
+    ordered = [prediction for _, prediction in everyone]
+    evaluation = summarise(
+        ordered,
+        list(rows),
+        model=base.name,
+        stage=stage,
+        is_judged=config.judge is not None,
+        seconds=time.monotonic() - began_s,
+    )
+    if state.is_main_process:
+        write_predictions(path.with_suffix(".parquet"), ordered)
+        write_evaluation(path, evaluation)
+    state.wait_for_everyone()
+    return evaluation
 
 
 def predict(
@@ -96,9 +163,18 @@ def predict(
 
 
 def summarise(
-    predictions: Sequence[Prediction], rows: Sequence[Mapping[str, Any]], *, model: str, stage: str, seconds: float
+    predictions: Sequence[Prediction],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    model: str,
+    stage: EvaluatedStage,
+    is_judged: bool,
+    seconds: float,
 ) -> Evaluation:
-    """Counts and sums over all rows, beside what always giving a kind's most frequent answer would score."""
+    """Counts and sums over all rows, beside what always giving a kind's most frequent answer would score.
+
+    is_judged: whether there was a judge; then an observation that is not well-formed counts as not sufficient.
+    """
     by_kind: defaultdict[str, list[tuple[Prediction, Mapping[str, Any]]]] = defaultdict(list)
     for prediction, row in zip(predictions, rows, strict=True):
         by_kind[prediction.kind].append((prediction, row))
@@ -112,15 +188,16 @@ def summarise(
         for kind, found in sorted(by_kind.items())
     ]
     verdicts = Counter(prediction.verdict for prediction in predictions)
+    num_malformed = sum(is_judged and not prediction.has_observation for prediction in predictions)
     return Evaluation(
         model=model,
         stage=stage,
         num_questions=len(predictions),
         num_well_formed=sum(prediction.is_well_formed for prediction in predictions),
         sum_score=sum(prediction.score for prediction in predictions),
-        num_judged=verdicts[SUFFICIENT] + verdicts[INSUFFICIENT],
+        num_judged=verdicts[SUFFICIENT] + verdicts[INSUFFICIENT] + num_malformed,
         num_sufficient=verdicts[SUFFICIENT],
-        by_kind=kinds,
+        by_kind=tuple(kinds),
         majority_score=sum(kind.majority_score * kind.num_questions for kind in kinds) / max(1, len(predictions)),
         seconds=seconds,
     )
@@ -181,7 +258,9 @@ def _read(
     if answer is not None:
         score = score_answer(row["problem_type"], answer, row["solution"], options=row["options"] or ())
     is_well_formed = answer is not None and (template == "agnostic" or observation is not None)
-    return Prediction(row["id"], kind, text, is_well_formed, answer, score, None, len(ids)), observation
+    has_observation = observation is not None
+    prediction = Prediction(row["id"], kind, text, is_well_formed, has_observation, answer, score, None, len(ids))
+    return prediction, observation
 
 
 def _inner(text: str, block: Block | None) -> str | None:

@@ -1,0 +1,168 @@
+"""The whole of a training on one screen: dataset, SFT, PA-GRPO, held-out scores, report.
+
+Runs in one process or in many (accelerate launch). What is done is found on disk and not done again.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, get_args
+
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from rich.console import Console
+
+from curation.errors import ConfigError, UserError
+from curation.prompts import load_trace_prompt, render_trace_prompt
+from curation.schema import Question
+from curation.trace import Trace
+from training.collate import render_target
+from training.comparison import print_comparison, summarise
+from training.config import ModelConfig, TrainConfig, Variant
+from training.data import TrainingRows, load_rows
+from training.evaluation_facts import EvaluatedStage, Evaluation, load_evaluation
+from training.held_out import score_held_out, split_held_out
+from training.report import write_report
+from training.rundir import TrainingRun, keep_config
+from training.variants import Stage, apply_variant, stages_of
+
+
+def run(config: TrainConfig, stage: str = "all") -> None:
+    """Train what the variant trains, score it, and write the report. stage: only this one, of run.STAGES.
+
+    Raises UserError subclasses, each with one line.
+    """
+    config = apply_variant(config)
+    place = TrainingRun(config.run_dir)
+    if stage != "report":
+        _on_main_process(lambda: _prepare(config, place))
+        _train(config, place, stage)
+    _on_main_process(lambda: _finish(place))
+
+
+def _train(config: TrainConfig, place: TrainingRun, stage: str) -> None:
+    from training.rl import train_rl
+    from training.sft import train_sft
+
+    model = config.model
+    if stage in ("all", "evaluate") and stages_of(config.variant)[0] == "rl":
+        _score(config, place, model, "base")
+    for name in stages_of(config.variant):
+        if stage in ("all", name):
+            rows = _training_rows(config, "cot" if name == "sft" else "rl")
+            train = train_sft if name == "sft" else train_rl
+            train(config, model, rows, place.stage(name))
+        model = _trained(config, place, name)
+        if stage in ("all", "evaluate"):
+            _score(config, place, model, name)
+
+
+def compare(config: TrainConfig, variants: Sequence[str], seeds: Sequence[int]) -> None:
+    """Train the variants from one SFT checkpoint with each seed, and print their held-out scores side by side.
+
+    Only RL differs: its seed orders the prompts and samples the rollouts. Raises as `run`.
+    """
+    if unknown := [name for name in variants if name not in get_args(Variant)]:
+        raise ConfigError(f"there is no variant {unknown[0]!r}. It is one of {', '.join(get_args(Variant))}.")
+    if odd := [name for name in variants if name in ("rl_only", "agnostic_sft")]:
+        raise ConfigError(f"variant {odd[0]} does not begin with this SFT checkpoint. Run it by itself.")
+    place = TrainingRun(config.run_dir)
+    run(config.model_copy(update={"variant": "sft_only"}))
+    after_sft = _trained(config, place, "sft")
+    evaluations: dict[tuple[str, int], Evaluation] = {}
+    for seed in seeds:
+        for name in variants:
+            if name == "sft_only":  # nothing of it depends on the seed
+                evaluations[name, seed] = _read_score(place, "sft")
+                continue
+            own = TrainingRun(place.root / "compare" / f"{name}-seed{seed}")
+            branch = apply_variant(config.model_copy(update={"variant": name})).model_copy(
+                update={"variant": "rl_only", "model": after_sft, "seed": seed, "run_dir": own.root}
+            )
+            run(branch)
+            evaluations[name, seed] = _read_score(own, "rl")
+    summaries = summarise(evaluations)
+    _on_main_process(lambda: print_comparison(summaries, place.root / "compare"))
+
+
+def _prepare(config: TrainConfig, place: TrainingRun) -> None:
+    """The dataset and the first model, where the config says how to make them."""
+    dataset = config.dataset
+    if dataset.curate is not None and not Path(dataset.name).exists():
+        command = [sys.executable, "-m", "curation", "run", str(dataset.curate)]
+        if subprocess.run(command, check=False).returncode != 0:
+            raise ConfigError(f"{dataset.name} could not be curated. See above, then run {' '.join(command[1:])}.")
+        if not Path(dataset.name).exists():
+            raise ConfigError(f"{dataset.curate} does not make {dataset.name}. Set dataset.name to its run_dir.")
+    keep_config(place, config)
+    if config.model.scratch is not None and not Path(config.model.name).exists():
+        _build_base(config)
+
+
+def _build_base(config: TrainConfig) -> None:
+    """Built beside its place and renamed: a folder that is there is whole."""
+    from training.scratch import build_model
+
+    assert config.model.scratch is not None
+    prompt = load_trace_prompt(config.input.prompt)
+    texts: list[str] = []
+    for row in _training_rows(config, "cot").rows:
+        trace = Trace(row["observation"], row["think"], row["answer"])
+        texts += [render_trace_prompt(prompt, Question.from_row(row)), render_target(trace, config.input.template)]
+    folder = Path(config.model.name)
+    build_model(config.model.scratch, texts, folder.with_suffix(".tmp")).replace(folder)
+
+
+def _training_rows(config: TrainConfig, split: Literal["cot", "rl"]) -> TrainingRows:
+    """Without the rows of held-out clips."""
+    found = load_rows(config.dataset, split, config.input.video)
+    rows, _ = split_held_out(found.rows, config.evaluation.held_out_share)
+    return replace(found, rows=rows)
+
+
+def _score(config: TrainConfig, place: TrainingRun, model: ModelConfig, stage: EvaluatedStage) -> None:
+    evaluation = config.evaluation
+    if evaluation.held_out_share == 0 or load_evaluation(place.evaluations / f"{stage}.json") is not None:
+        return
+    _, rows = split_held_out(load_rows(config.dataset, "rl", config.input.video).rows, evaluation.held_out_share)
+    rows = rows.select(range(min(len(rows), evaluation.max_questions or len(rows))))
+    score_held_out(config, model, rows, stage, place.evaluations)
+
+
+def _trained(config: TrainConfig, place: TrainingRun, stage: Stage) -> ModelConfig:
+    """The finished model of a stage. Raises ConfigError when there is none."""
+    folder = place.model(stage)
+    if not folder.is_dir():
+        raise ConfigError(f"there is no {folder}: stage {stage} has not finished. Run it first, with --stage {stage}.")
+    return config.model.model_copy(update={"name": str(folder), "revision": None, "scratch": None})
+
+
+def _read_score(place: TrainingRun, stage: EvaluatedStage) -> Evaluation:
+    """Raises ConfigError when the config holds nothing out."""
+    evaluation = load_evaluation(place.evaluations / f"{stage}.json")
+    if evaluation is None:
+        raise ConfigError("a comparison needs held-out scores. Set evaluation.held_out_share, such as 0.1.")
+    return evaluation
+
+
+def _finish(place: TrainingRun) -> None:
+    report = write_report(place.root)
+    Console().print(f"report   {report}", highlight=False, soft_wrap=True)
+
+
+def _on_main_process(act: Callable[[], None]) -> None:
+    """The others wait; when it fails there, it fails everywhere, so that none waits for ever."""
+    state = PartialState()
+    fault: list[BaseException | None] = [None]
+    if state.is_main_process:
+        try:
+            act()
+        except UserError as error:
+            fault = [error]
+    broadcast_object_list(fault)
+    if fault[0] is not None:
+        raise fault[0]
