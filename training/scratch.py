@@ -44,6 +44,8 @@ CHAT_TEMPLATE: Final = (
     "{% elif 'text' in content %}{{ content['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+# What the template writes around every turn: trained on too, or a third of a short prompt would be single letters.
+_TEMPLATE_WORDS: Final = "system\nYou are a helpful assistant.\nuser\nassistant\n"
 _MROPE_SECTION: Final = (4, 6, 6)  # of the head_dim / 2 frequencies: time, height, width; the released 16, 24, 24
 _REPETITIONS: Final = 10  # of each text, so that the trainer merges even what a short corpus holds once
 
@@ -54,7 +56,7 @@ def build_model(config: ScratchConfig, texts: Iterable[str], folder: Path) -> Pa
     texts: what the tokenizer is trained on; any other text can be encoded too, in more tokens. The same config and
     texts give the same weights.
     """
-    tokenizer = train_tokenizer(texts, config.vocab_size)
+    tokenizer = train_tokenizer([_TEMPLATE_WORDS, *texts], config.vocab_size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = Qwen2_5_VLForConditionalGeneration(model_config(config, tokenizer))
