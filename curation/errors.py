@@ -81,3 +81,11 @@ class PoisonError(EngineError):
 
 class FatalEngineError(UserError, EngineError):
     """No request can work (wrong key, unknown model, server gone): stop the run with one clear line."""
+
+
+class ServerDown(FatalEngineError):
+    """The server was away, or failed, for too long; it may be mended later. `what` is that alone, without a remedy."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what}{remedy}")
+        self.what = what

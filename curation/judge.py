@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from curation.prompts import Prompt
+from curation.prompts import Prompt, render_question
+from curation.schema import Question
+from curation.scoring.answer_text import answer_text
 
 JUDGE_SCHEMA: Final[Mapping[str, Any]] = {
     "type": "object",
@@ -50,6 +52,22 @@ def render_judge_prompt(prompt: Prompt, *, data_type: str, question: str, answer
         answer=_fence("ANSWER", nonce, answer),
         observation=_fence("OBSERVATION", nonce, observation),
     )
+
+
+def judge_text(prompt: Prompt, question: Question, observation: str) -> str:
+    """What the judge is asked about one observation, in curation and as the perception reward alike."""
+    return render_judge_prompt(
+        prompt,
+        data_type=question.data_type,
+        question=render_question(question.problem, question.options),
+        answer=answer_text(question.solution),
+        observation=observation,
+    )
+
+
+def read_verdict(reply: str, stop_reason: str | None) -> Verdict | None:
+    """The verdict of one completion. A refusal is none, whatever it says."""
+    return None if stop_reason == "refusal" else parse_verdict(reply)
 
 
 def parse_verdict(reply: str) -> Verdict | None:

@@ -18,10 +18,9 @@ from curation.config import Config
 from curation.engines.base import Request
 from curation.engines.config import DispatchConfig, EngineConfig, identity
 from curation.journal import content_key
-from curation.judge import JUDGE_SCHEMA, parse_verdict, render_judge_prompt
-from curation.prompts import Prompt, render_question
+from curation.judge import JUDGE_SCHEMA, judge_text, read_verdict
+from curation.prompts import Prompt
 from curation.schema import INSUFFICIENT, SUFFICIENT, Question
-from curation.scoring.answer_text import answer_text
 
 
 class VerifyConfig(Config):
@@ -98,13 +97,7 @@ class Verifier:
         return verdicts
 
     def _ask(self, question: Question, trace: Observed, attempt: int, try_number: int) -> Ask:
-        text = render_judge_prompt(
-            self.prompt,
-            data_type=question.data_type,
-            question=render_question(question.problem, question.options),
-            answer=answer_text(question.solution),
-            observation=trace.observation,
-        )
+        text = judge_text(self.prompt, question, trace.observation)
         temperature = self.config.temperature if try_number == 1 else self.config.retry_temperature
         key = content_key(
             "verify", question.id, text, identity(self.config.engine), self.config.max_tokens, temperature,
@@ -125,7 +118,7 @@ class Verifier:
 def _verification(found: Answer) -> Verification:
     if found.failure is not None or found.text is None:
         return Verification(None, None, f"{found.failure}: {found.detail}")
-    verdict = None if found.stop_reason == "refusal" else parse_verdict(found.text)
+    verdict = read_verdict(found.text, found.stop_reason)
     if verdict is None:
         return Verification(None, None, f"no verdict ({found.stop_reason}): {found.text[:200]!r}")
     return Verification(SUFFICIENT if verdict.sufficient else INSUFFICIENT, verdict.reason, None)

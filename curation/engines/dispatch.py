@@ -20,7 +20,7 @@ from typing import Final
 from curation.engines.base import Completion, Engine, Request
 from curation.engines.config import DispatchConfig
 from curation.engines.limiter import Limiter, Slot
-from curation.errors import FatalEngineError, MediaError, PoisonError, RetryableError
+from curation.errors import MediaError, PoisonError, RetryableError, ServerDown
 
 __all__ = ["Job", "Limiter", "Outcome", "answer_all"]
 
@@ -67,9 +67,9 @@ async def answer_all(
     `jobs` is consumed lazily: at most `limiter.max_in_flight` and a small prefetch of requests are in memory, those
     that wait for the consumer included. `admit` is called once a question, right before its first request goes out,
     and may raise BudgetExceeded.
-    Raises FatalEngineError, what `admit` raised, or a bug's exception; first the requests in flight are answered and
-    yielded, because they are paid for. Questions that were waiting by then have no Outcome. Closing the generator
-    cancels everything.
+    Raises FatalEngineError (ServerDown when it may mend), what `admit` raised, or a bug's exception; first the requests
+    in flight are answered and yielded, because they are paid for. Questions that were waiting by then have no Outcome.
+    Closing the generator cancels everything.
     """
     run = _Run(engine, limiter, config, admit)
     width = limiter.max_in_flight + min(_MAX_PREFETCH, max(1, limiter.max_in_flight // 4))
@@ -120,7 +120,7 @@ class _Run:
             if task not in self.in_flight:
                 task.cancel()
 
-    def too_many_failures(self, outcome: Outcome) -> FatalEngineError | None:
+    def too_many_failures(self, outcome: Outcome) -> ServerDown | None:
         """The circuit breaker: when question after question fails and nothing works in between, it is the server.
 
         Refused (poison) questions count only until the first answer: a server that refuses everything is set up wrong,
@@ -129,9 +129,9 @@ class _Run:
         num_failures = self.limiter.num_failures
         if outcome.completion is not None or num_failures < self.config.stop_after_failures:
             return None
-        return FatalEngineError(
-            f"{num_failures} questions in a row failed, the last with: {outcome.detail}. "
-            "Mend the server or the config and run the same command again with --retry-failed."
+        return ServerDown(
+            f"{num_failures} questions in a row failed, the last with: {outcome.detail}",
+            ". Mend the server or the config and run the same command again with --retry-failed.",
         )
 
     async def answer(self, job: Job) -> Outcome | None:
@@ -192,13 +192,13 @@ class _Run:
         return completion
 
     def _report(self, error: RetryableError, slot: Slot) -> None:
-        """Raises FatalEngineError when the server has been away for too long."""
+        """Raises ServerDown when the server has been away for too long."""
         backoff_s = self._backoff_s(self.limiter.num_closings)
         if error.unreachable:
             waited_s = self.limiter.unreachable(slot, backoff_s=backoff_s)
             if waited_s >= self.config.server_wait_s:
-                raise FatalEngineError(
-                    f"{error} for {waited_s:.0f} s; start it and run the same command again"
+                raise ServerDown(
+                    f"{error} for {waited_s:.0f} s", "; start it and run the same command again"
                 ) from error
             if waited_s == 0:
                 _log.warning("%s; waiting for it up to %.0f s", error, self.config.server_wait_s)
