@@ -95,7 +95,9 @@ def score_held_out(
     mine = list(range(state.process_index, len(rows), state.num_processes))
     console = Console(stderr=True, quiet=not state.is_main_process)
     with (
-        RewardJudge(config.judge, folder / "judge", state.process_index) if config.judge else nullcontext() as judge,
+        RewardJudge(config.judge, folder / "judge", state.process_index, state.num_processes)
+        if config.judge
+        else nullcontext() as judge,
         show_progress(console, f"score {stage}", len(mine)) as progress,
     ):
         predictions = predict(

@@ -1,0 +1,114 @@
+"""`python training/run.py` as its users run it: every variant, every config, and what they get wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+
+from curation.schema import ROLLOUT
+from tests.training_world import ROOT, build_world, small, small_config
+from training import pipeline
+from training.config import Variant
+from training.evaluation_facts import load_evaluation
+from training.run import main
+from training.variants import stages_of
+
+CONFIG = str(ROOT / "training/configs/tiny.yaml")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    torch.set_num_threads(1)
+    return build_world(tmp_path_factory.mktemp("tiny") / "curated")
+
+
+@pytest.mark.parametrize("variant", get_args(Variant))
+def test_every_variant_runs_one_update_of_each_of_its_stages(world, tmp_path, variant):
+    pipeline.run(small_config(world, tmp_path / "run", variant=variant))
+    for stage in stages_of(variant):
+        assert (tmp_path / "run" / stage / "stage.json").is_file()
+        model = Qwen2_5_VLForConditionalGeneration.from_pretrained(tmp_path / "run" / stage / "model")
+        assert AutoTokenizer.from_pretrained(tmp_path / "run" / stage / "model").eos_token == "<|im_end|>"
+        assert all(torch.isfinite(weights).all() for weights in model.parameters())
+        assert load_evaluation(tmp_path / "run" / "evaluation" / f"{stage}.json").num_questions == 4
+    assert (tmp_path / "run" / "report.html").is_file()
+    rollouts = sorted((tmp_path / "run" / "rollouts").glob("rollouts-*.parquet"))
+    assert len(rollouts) == ("rl" in stages_of(variant))
+    for path in rollouts:
+        assert pq.read_schema(path).equals(ROLLOUT)
+        assert pq.read_metadata(path).num_rows == 4
+
+
+@pytest.mark.parametrize("config", ["videop2r_7b", "videop2r_3b", "lora_1gpu"])
+def test_every_config_runs_one_update_of_a_tiny_model(world, tmp_path, config):
+    pipeline.run(small_config(world, tmp_path / "run", config=config))
+    assert load_evaluation(tmp_path / "run" / "evaluation" / "rl.json").num_questions == 4
+    assert Qwen2_5_VLForConditionalGeneration.from_pretrained(tmp_path / "run" / "rl" / "model")
+
+
+def test_what_is_done_is_not_done_again(world, tmp_path):
+    config = small_config(world, tmp_path / "run")
+    pipeline.run(config)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if "report" not in str(path)}
+    pipeline.run(config)
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if "report" not in str(path)}
+    assert {path for path in before if path.is_file() and before[path] != after[path]} <= {tmp_path / "run/config.yaml"}
+
+
+def test_variants_are_compared_from_one_sft_checkpoint(world, tmp_path, capsys):
+    arguments = [CONFIG, *small(world, tmp_path / "run"), "--compare", "sft_only,grpo,full", "--seeds", "0,1"]
+    assert main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("sft_only", "grpo", "full"))
+    runs = sorted(path.name for path in (tmp_path / "run" / "compare").iterdir() if path.is_dir())
+    assert runs == ["full-seed0", "full-seed1", "grpo-seed0", "grpo-seed1"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["sft.learning_rat=1"], "sft.learning_rat"),
+        (["rl.group_size=1"], "rl.group_size"),
+        (["rl.group_size=3"], "group"),
+        (["dataset.name=nowhere/at-all", "dataset.revision=null"], "dataset.revision"),
+        (["dataset.media_root=/nowhere"], "media root"),
+        (["variant=best"], "variant"),
+        (["judge.engine={kind: anthropic, api_key_env: NO_SUCH_KEY}"], "NO_SUCH_KEY"),
+        (["judge=null"], "judge"),
+        (["sft.trainer_args={learning_rate: 1}"], "learning_rate"),
+        (["sft.trainer_args={no_such_field: 1}"], "no_such_field"),
+        (["rl.trainer_args={no_such_field: 1}"], "no_such_field"),
+        (["--faster"], "--faster"),
+    ],
+)
+def test_bad_input_is_one_line_that_names_it(world, tmp_path, capsys, overrides, told):
+    try:
+        status = main([CONFIG, *small(world, tmp_path / "run"), *overrides])
+    except SystemExit as usage:
+        status = usage.code
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert status == 2
+    assert told in error
+    assert not list(tmp_path.glob("run/*/model"))
+
+
+def test_a_model_of_another_kind_is_one_line(world, tmp_path, capsys):
+    folder = tmp_path / "other"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"]}))
+    overrides = small(world, tmp_path / "run", model__name=folder, model__scratch="null")
+    assert main([CONFIG, *overrides]) == 2
+    assert "qwen2_5_vl" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_help_has_an_example_and_needs_no_torch():
+    command = [sys.executable, "-X", "importtime", str(ROOT / "training/run.py"), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=True)
+    assert "python training/run.py training/configs/tiny.yaml" in done.stdout
+    assert "| torch" not in done.stderr.replace("  ", " ")
