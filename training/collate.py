@@ -184,15 +184,22 @@ def stack(rows: Sequence[Encoded], processor: Processor, padding_side: Literal["
     batch: dict[str, Any] = {name: torch.tensor(values) for name, values in columns.items()}
     if not any(row.target_ids for row in rows):
         del batch["labels"]
+    batch |= stack_vision([row.vision for row in rows])
+    check_vision(batch, processor)
+    return batch
+
+
+def stack_vision(visions: Sequence[Vision]) -> dict[str, Any]:
+    """The part of `stack` that does not depend on the tokens: pixels, grids and times, in the order of the rows."""
+    batch: dict[str, Any] = {}
     for kind in DATA_TYPES:
-        seen = [row.vision for row in rows if row.vision.kind == kind]
+        seen = [vision for vision in visions if vision.kind == kind]
         if seen:
             batch[_PATCHES[kind]] = torch.from_numpy(np.concatenate([vision.patches for vision in seen]))
             batch[_GRIDS[kind]] = torch.tensor([vision.grid for vision in seen])
-    seconds = [row.vision.seconds_per_grid for row in rows if row.vision.seconds_per_grid is not None]
+    seconds = [vision.seconds_per_grid for vision in visions if vision.seconds_per_grid is not None]
     if seconds:
         batch["second_per_grid_ts"] = seconds
-    check_vision(batch, processor)
     return batch
 
 

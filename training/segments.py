@@ -124,14 +124,28 @@ def segment_masks(
             f"{tuple(completion_mask_BT.shape)}"
         )
     completion_BT = completion_mask_BT.bool()
-    rows = tuple(
+    rows = [
         find_segments(ids[mask].tolist(), token_bytes, template)
         for ids, mask in zip(completion_ids_BT.cpu(), completion_BT.cpu(), strict=True)
-    )
+    ]
+    return lay_masks(rows, completion_BT)
+
+
+def lay_masks(rows: Sequence[Segments], completion_mask_BT: Tensor) -> SegmentMasks:
+    """Masks of completions whose segments are known already, on the device of their completion mask.
+
+    A completion that is masked as a whole belongs to neither process. Raises ValueError when a row has another number
+    of tokens than its mask.
+    """
+    completion_BT = completion_mask_BT.bool()
+    counts = completion_BT.sum(dim=1).tolist()
+    known = [len(row.is_perception) for row in rows]
+    if any(count not in (0, length) for count, length in zip(counts, known, strict=True)):
+        raise ValueError(f"completions of {known} tokens do not fit masks of {counts}")
+    flags = [flag for row, count in zip(rows, counts, strict=True) if count for flag in row.is_perception]
     perception_BT = torch.zeros_like(completion_BT)
-    flags = [flag for row in rows for flag in row.is_perception]
     perception_BT[completion_BT] = torch.tensor(flags, dtype=torch.bool, device=completion_BT.device)
-    return SegmentMasks(perception_BT, completion_BT & ~perception_BT, rows)
+    return SegmentMasks(perception_BT, completion_BT & ~perception_BT, tuple(rows))
 
 
 def _byte_alphabet() -> dict[str, int]:
