@@ -2,47 +2,86 @@
 // asks the server (viewer.py) for what belongs to it; nothing is kept here but the labeller's name.
 (() => {
   "use strict";
+  const PATIENCE_MS = 10000; // after that a question counts as lost
+  const MOST_QUEUED = 20;
   let numAsked = 0;
-  let numShown = 0;
-  let askAgain = null;
-  let ask = null; // set by the bridge in viewer.py as soon as it is on the page
-  let saveLabel = null;
+  let askView = null; // set by the bridges in viewer.py as soon as they are on the page
+  let askLabel = null;
+  // One question at a time, so that no answer comes late and stands on the page in place of a newer one.
+  let inFlight = null; // {number, timer}
+  let isBehind = false; // the address has changed meanwhile: its view is asked for next
+  let queued = []; // {name, row}: keys pressed meanwhile, and which row was on the page
+  let shownView = null;
 
   const find = (selector) => document.querySelector(selector);
   const isTyping = (target) => target.closest?.("input, textarea, select, [contenteditable=true]") != null;
   const labeller = () => find("#labeller")?.value ?? localStorage.getItem("labeller") ?? "";
+  const rowToLabel = () => find("[data-row]")?.dataset.row;
 
-  function show(query) {
+  function send(how, asked) {
     numAsked += 1;
-    document.body.dataset.asked = numAsked;
-    ask?.({ query, labeller: labeller(), number: numAsked, is_wide: innerWidth > 1000 });
+    inFlight = { number: numAsked, timer: setTimeout(giveUp, PATIENCE_MS) };
+    how({ ...asked, query: location.search, labeller: labeller(), number: numAsked });
+  }
+
+  function show() {
+    if (inFlight) isBehind = true;
+    else if (askView) send(askView, { is_wide: innerWidth > 1000 });
+  }
+
+  function catchUp() {
+    if (!isBehind) return false;
+    isBehind = false;
+    show();
+    return true;
+  }
+
+  function giveUp() {
+    document.body.dataset.silent = ""; // viewer.css says so
+    inFlight = null;
+    queued = [];
+    catchUp();
+  }
+
+  function queue(name) {
+    if (queued.length < MOST_QUEUED) queued.push({ name, row: rowToLabel() });
+  }
+
+  // A move means the page that was not there yet; a label only ever the row that was there when its key was pressed.
+  function pressQueued() {
+    while (queued.length && !inFlight) {
+      const { name, row } = queued.shift();
+      if (!name.startsWith("label-") || row === rowToLabel()) press(name);
+    }
   }
 
   function go(query) {
     if (query !== location.search) history.pushState(null, "", query || location.pathname);
-    show(query);
+    show();
   }
 
   window.viewer = {
     // The bridge tells how to ask, and then what the server has shown: {query, number}, number 0 when a control asked.
-    connect(send) {
-      ask = send;
-      show(location.search);
+    connect(trigger) {
+      askView = trigger;
+      show();
     },
-    connectLabels(send) {
-      saveLabel = send;
+    connectLabels(trigger) {
+      askLabel = trigger;
     },
     shown(answer) {
       const { query, number, title } = JSON.parse(answer);
-      if (number && number !== numAsked) {
-        // Of two questions under way the first was answered last, and its answer now stands on the page.
-        if (numShown === numAsked) show(location.search);
-        // A question asked while another was under way may never be answered: ask again when nothing comes.
-        clearTimeout(askAgain);
-        askAgain = setTimeout(() => numShown !== numAsked && show(location.search), 500);
-        return;
+      delete document.body.dataset.silent;
+      if (number && number === inFlight?.number) {
+        clearTimeout(inFlight.timer);
+        inFlight = null;
+      } else if (number && number < numAsked) {
+        isBehind = true; // it was given up as lost, and now stands where something newer was
+      } else if (inFlight) {
+        isBehind = true; // a control was quicker, and an older answer will soon stand where its own is now
+        history.pushState(null, "", query || location.pathname);
       }
-      numShown = numAsked;
+      if (inFlight || catchUp()) return;
       if (query !== location.search) {
         const change = number ? "replaceState" : "pushState";
         history[change](null, "", query || location.pathname);
@@ -50,8 +89,22 @@
       document.title = title;
       document.body.dataset.shown = query;
       requestAnimationFrame(afterShown);
+      setTimeout(() => {
+        // What the answer changed on the page is there by now.
+        const view = `${query} ${rowToLabel()}`;
+        if (view !== shownView) forget();
+        shownView = view;
+        pressQueued();
+      });
     },
   };
+
+  // Gradio keeps the elements of the view before and changes what is in them, but not what a person did to them.
+  function forget() {
+    for (const box of document.querySelectorAll("#main [tabindex]")) box.scrollTop = 0;
+    const note = find("#note");
+    if (note) note.value = note.defaultValue;
+  }
 
   function afterShown() {
     find(".viewer-tabs [aria-current=page]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
@@ -67,13 +120,18 @@
 
   // What takes a while to make comes after the page: the frames of a video, the agreement of all labels.
   async function fetchInto(place, address) {
+    place.awaited = address; // the element may be another view's when the answer comes
+    let html, fault;
     try {
       const response = await fetch(address);
       if (!response.ok) throw new Error(await response.text());
-      place.innerHTML = (await response.json()).html; // escaped by the server (markup.py)
+      html = (await response.json()).html; // escaped by the server (markup.py)
     } catch (error) {
-      place.textContent = error.message;
+      fault = error.message;
     }
+    if (place.awaited !== address) return;
+    if (fault === undefined) place.innerHTML = html;
+    else place.textContent = fault;
     const video = find("#main video");
     const first = place.querySelector("img");
     if (video && first && !video.poster) video.poster = first.src;
@@ -118,6 +176,8 @@
     u: "undo",
   };
 
+  const MOVES = new Set(["next-row", "previous-row", "next-page", "previous-page"]);
+
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     if (event.key === "Escape") {
@@ -125,7 +185,8 @@
       if (isTyping(event.target)) event.target.blur();
       return;
     }
-    if (isTyping(event.target)) return;
+    if (isTyping(event.target) || find("dialog[open]")) return;
+    const name = KEYS[event.key];
     if (event.key === "/") {
       const search = find("#search textarea, #search input");
       if (search) {
@@ -137,7 +198,12 @@
       find("#help")?.showModal();
     } else if (event.target.closest?.("video") && event.key.startsWith("Arrow")) {
       return; // seek
-    } else if (KEYS[event.key] && press(KEYS[event.key])) {
+    } else if (event.repeat && !MOVES.has(name)) {
+      return; // a key held down labels one row, not all
+    } else if (name && (inFlight || queued.length)) {
+      event.preventDefault();
+      queue(name);
+    } else if (name && press(name)) {
       event.preventDefault();
     }
   });
@@ -146,6 +212,7 @@
     const link = event.target.closest?.("a[data-go]");
     if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
       event.preventDefault();
+      if (event.isTrusted) queued = []; // a click is not one of the keys
       go(link.getAttribute("href"));
       return;
     }
@@ -167,24 +234,16 @@
   document.addEventListener("change", (event) => {
     if (event.target.id === "labeller") {
       localStorage.setItem("labeller", event.target.value);
-      show(location.search);
+      show();
     }
   });
 
-  window.addEventListener("popstate", () => show(location.search));
+  window.addEventListener("popstate", () => show());
 
   function label(button) {
-    const form = button.closest("[data-row]");
-    numAsked += 1;
-    saveLabel?.({
-      query: location.search,
-      label: button.dataset.label,
-      row: form?.dataset.row,
-      observation: form?.dataset.observation,
-      note: find("#note")?.value ?? "",
-      labeller: labeller(),
-      number: numAsked,
-    });
+    if (inFlight) return queue(button.dataset.key);
+    const { row, observation } = button.closest("[data-row]")?.dataset ?? {};
+    if (askLabel) send(askLabel, { label: button.dataset.label, row, observation, note: find("#note")?.value ?? "" });
   }
 
   function seek(seconds) {
@@ -197,6 +256,8 @@
 
   // data-copy: a view of the viewer, which is copied as a link; or an address whose answer is copied.
   async function copy(button) {
+    if (button.disabled) return;
+    button.disabled = true; // it says how it went, and then what it said before
     const what = button.dataset.copy;
     let said = "copied";
     try {
@@ -207,7 +268,10 @@
     }
     const before = button.textContent;
     button.textContent = said;
-    setTimeout(() => (button.textContent = before), 1200);
+    setTimeout(() => {
+      button.textContent = before;
+      button.disabled = false;
+    }, 1200);
   }
 
   async function write(text) {

@@ -93,7 +93,8 @@ def build_blocks(opened: Opened) -> gr.Blocks:
             return _fill(opened, slots, show(opened, address.link(), ""), number=0)
 
         private: Mapping[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
-        slots.bridge.submit(follow, None, [*slots.pages, *controls.components], trigger_mode="always_last", **private)
+        # Not "always_last": Gradio 6.31 asks that last time with what the first event carried. keys.js asks in turn.
+        slots.bridge.submit(follow, None, [*slots.pages, *controls.components], trigger_mode="multiple", **private)
         gr.on(
             controls.triggers,
             filtered,

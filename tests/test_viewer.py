@@ -49,6 +49,7 @@ def browser(window):
     assert window.foreign_requests() == []
     assert window.requests
     assert window.console_errors() == []
+    window.script("localStorage.clear()")  # the labeller's name
 
 
 def place_id(number):
@@ -151,15 +152,59 @@ def test_keys_go_from_row_to_row_over_the_edge_of_a_page_and_back_undoes_it(brow
 def test_many_quick_keys_end_at_the_right_row(browser, address):
     browser.open(f"{address}?tab=browse&id={place_id(0)}")
     wait_for_row(browser, 0)
-    for number in range(1, 9):
-        browser.press("j")
-        if number % 3 == 0:
-            time.sleep(0.05)
-    browser.wait_until(lambda: browser.script("return document.body.dataset.shown == location.search"))
-    steps = browser.text("#main .viewer-where")
-    place = int(browser.find(".row-link[aria-current=true]").get_attribute("data-place"))
-    assert steps == f"row {place + 1} of 121"
-    assert query(browser)["id"] == browser.text("#main .vp-id")
+    browser.press("jjjj")
+    browser.press("jj")
+    browser.press("kjj")
+    wait_for_row(browser, 14)
+    assert browser.text("#main .viewer-where") == "row 8 of 121"
+    browser.wait_until(lambda: query(browser)["id"] == place_id(14))
+
+
+def test_no_key_is_lost_and_no_old_answer_stands_while_the_server_is_slow(browser, address):
+    browser.open(f"{address}?tab=browse&id={place_id(0)}")
+    browser.script(
+        """
+        const fetched = window.fetch;
+        let number = 0;
+        window.fetch = async (...asked) => {  // the first answers take longest
+          await new Promise((done) => setTimeout(done, Math.max(0, 300 - 100 * number++)));
+          return fetched(...asked);
+        };
+        """
+    )
+    browser.press("jjj")
+    browser.press("kj")
+    wait_for_row(browser, 6)
+    time.sleep(0.5)  # for whatever would still come
+    assert browser.text("#main .vp-id") == place_id(6)
+    assert query(browser)["id"] == place_id(6)
+
+
+def test_the_help_takes_no_keys_for_the_page_below_it(browser, address):
+    browser.open(f"{address}?tab=browse&id={place_id(0)}")
+    browser.press("?")
+    browser.wait_for_text("#help", "next row")
+    browser.script("document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'j', bubbles: true}))")
+    browser.script("document.querySelector('#help').close()")
+    browser.press("j")
+    wait_for_row(browser, 2)
+    time.sleep(0.2)
+    assert browser.text("#main .vp-id") == place_id(2)
+
+
+def test_what_was_done_to_one_row_is_not_done_to_the_next(browser, address):
+    browser.open(f"{address}?tab=browse&id={HOSTILE_ID}")
+    browser.wait_for("#main .vp-think .vp-text")
+    browser.script("document.querySelectorAll('#main details').forEach((each) => { each.open = true })")
+    browser.script("document.querySelector('#main .vp-think .vp-text').scrollTop = 5000")
+    browser.press("k")
+    browser.wait_until(lambda: browser.text("#main .vp-id") not in ("", HOSTILE_ID))
+    assert not browser.find_all("#main details[open]")
+    browser.press("j")
+    browser.wait_for_text("#main .vp-id", HOSTILE_ID)
+    browser.wait_until(
+        lambda: browser.script("return document.querySelector('#main .vp-think .vp-text').scrollTop == 0")
+    )
 
 
 def test_typing_a_letter_into_a_field_is_no_key(browser, address):
@@ -378,6 +423,33 @@ def test_two_people_label_at_once_without_seeing_or_losing_each_other(browser, a
     store = LabelStore(world / "labels.sqlite")
     assert store.count("Grace")["sufficient"] == store.count("Linus")["insufficient"] == 3
     assert store.labelled_ids("Grace") == store.labelled_ids("Linus")
+
+
+def test_a_note_belongs_to_one_row_and_stays_when_its_label_could_not_be_saved(browser, address):
+    browser.open(f"{address}?tab=label&sample=12&seed=21")
+    browser.find("#note").send_keys("a note")
+    browser.script("document.activeElement.blur()")
+    browser.press("1")
+    browser.wait_for_text("#main .viewer-said", "has no labeller")
+    browser.type_into("#labeller", "Noter")
+    browser.script("document.activeElement.blur()")
+    browser.wait_until(lambda: browser.script("return document.querySelector('#note').value") == "a note")
+    browser.press("1")
+    browser.wait_for_text("#main .viewer-progress", "1 of 12 labelled by you")
+    browser.wait_until(lambda: browser.script("return document.querySelector('#note').value") == "")
+    browser.press("k")
+    browser.wait_until(lambda: browser.script("return document.querySelector('#note').value") == "a note")
+
+
+def test_a_second_quick_key_never_labels_a_row_that_was_not_seen(browser, address, world):
+    browser.open(f"{address}?tab=label&sample=12&seed=8")
+    browser.type_into("#labeller", "Quick")
+    browser.script("document.activeElement.blur()")
+    browser.wait_for_text("#main .viewer-progress", "0 of 12 labelled by you")
+    first = browser.find("[data-row]").get_attribute("data-row")
+    browser.press("12")
+    browser.wait_for_text("#main .viewer-progress", "1 of 12 labelled by you")
+    assert [label.label for label in LabelStore(world / "labels.sqlite").of(first, "Quick")] == ["sufficient"]
 
 
 def test_a_read_only_viewer_has_no_page_to_label_on(browser, world):

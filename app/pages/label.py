@@ -241,7 +241,7 @@ def show_results(opened: Opened, store: LabelStore) -> Markup:
 _RESULTS: Final = Markup(
     '<details class="vp vp-more viewer-results" data-fetch-open="/later/labels"><summary>All labels: agreement and '
     'export</summary><div class="viewer-fetched"></div>'
-    '<p><button type="button" data-label="export">Export as Parquet</button></p></details>'
+    '<p><button type="button" data-label="export" data-key="export">Export as Parquet</button></p></details>'
 )
 
 
