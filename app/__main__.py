@@ -18,6 +18,7 @@ from curation.errors import UserError
 _EXAMPLE = """example:
   python -m app --dataset runs/demo
   python -m app --dataset org/VideoP2R-CoT-162K@v1.1.0 --compare org/VideoP2R-CoT-162K@v1.0.0 --media-root media
+  python -m app --dataset runs/demo --rollouts runs/train
 """
 
 
@@ -47,6 +48,7 @@ def _serve(args: argparse.Namespace) -> int:
             compare=args.compare,
             media_root=args.media_root,
             labels=args.labels,
+            rollouts=args.rollouts,
             read_only=args.read_only,
         )
     for note in opened.dataset.notes:
@@ -62,6 +64,8 @@ def _serve(args: argparse.Namespace) -> int:
         counts = ", ".join(f"{count:,} {config}" for config, count in opened.dataset.num_rows.items())
         out.print(f"dataset  {opened.shown}: {counts}")
         out.print(f"media    {opened.media_root or 'not known; name their folder with --media-root'}")
+        if opened.rollouts is not None:
+            out.print(f"rollouts {opened.rollouts.num_rollouts:,} in {opened.rollouts.num_groups:,} groups")
         out.print(f"labels   {opened.labels.path if opened.labels else 'none: read-only'}")
         out.print(f"viewer   {address}  (Ctrl-C stops it)")
         sys.stdout.flush()
@@ -86,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--media-root", type=Path, metavar="DIR", help="where the media lie (default: where the run reads them from)"
     )
+    parser.add_argument("--rollouts", metavar="NAME", help="rollouts of RL training: its run, a folder or org/name@tag")
     parser.add_argument(
         "--labels", type=Path, metavar="FILE", help="where labels are kept (default: labels.sqlite beside the dataset)"
     )

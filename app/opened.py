@@ -13,12 +13,13 @@ from typing import Any, Final
 
 import yaml
 
+from app.attempts import find_attempts
 from app.labels import LabelStore
 from app.rollouts import Rollouts, read_rollouts
 from app.rows import BROWSED, Dataset
 from app.strip import Strips
-from curation.errors import ConfigError, MediaError
-from curation.locate import LocatedDataset, locate
+from curation.errors import ConfigError, MediaError, RunDirectoryError
+from curation.locate import ROLLOUTS, LocatedDataset, locate
 from curation.media import resolve_media
 from curation.schema import CONFIG_FILES
 
@@ -28,18 +29,19 @@ LABELS_FILE: Final = "labels.sqlite"
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One row of a question, in one of the open datasets."""
+    """What one of the open datasets has for a question: a row, or an attempt that its run made before (place null)."""
 
     dataset: Dataset
-    number: int  # of the dataset, 0 = the one that is browsed
-    place: int
+    place: int | None
     row: Row
 
     @property
     def name(self) -> str:
         """What tells it from the others."""
         kind = "accepted" if self.row["config"] == "cot" else "rejected"
-        return f"{self.dataset.shown}, {kind}, by {self.row['generator'] or 'an unrecorded generator'}"
+        attempt = self.row["attempt"]
+        tried = f", attempt {attempt}" if attempt is not None and (attempt > 1 or self.place is None) else ""
+        return f"{self.dataset.shown}, {kind}{tried}, by {self.row['generator'] or 'an unrecorded generator'}"
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,16 @@ class Opened:
         return resolve_media(self.media_root, row["path"])
 
     def variants(self, row_id: str) -> list[Variant]:
-        """Every row of a question: of each version that is open, accepted and rejected."""
-        return [
-            Variant(dataset, number, place, dataset.row(place))
-            for number, dataset in enumerate(self.datasets)
-            for place in dataset.places(row_id)
+        """Every row of a question, of each version that is open; then what their runs had tried before."""
+        kept = [
+            Variant(dataset, place, dataset.row(place)) for dataset in self.datasets for place in dataset.places(row_id)
         ]
+        tried = []
+        for dataset in self.datasets:
+            numbers = [variant.row["attempt"] for variant in kept if variant.dataset is dataset]
+            found = find_attempts(dataset.home, row_id, besides=numbers) if numbers else []
+            tried += [Variant(dataset, None, row) for row in found]
+        return [*kept, *tried]
 
     def strips(self) -> Strips:
         """The frames that the model saw; to be made in the event loop that uses it."""
@@ -107,11 +113,16 @@ def open_viewer(
     compare: Sequence[str] = (),
     media_root: Path | None = None,
     labels: Path | None = None,
+    rollouts: str | None = None,
     read_only: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Opened:
-    """Find and read everything. labels: by default beside a dataset of this disk. Raises UserError of several kinds."""
-    located = locate(name, BROWSED)
+    """Find and read everything. Raises UserError of several kinds.
+
+    labels: by default beside a dataset of this disk. rollouts: a training run, a folder or org/name@tag; by default
+    those of the dataset, if it has any.
+    """
+    located = locate(name, (*BROWSED, ROLLOUTS))
     others = [locate(other, BROWSED) for other in compare]
     if media_root is None:
         media_root = find_media_root(located)
@@ -122,9 +133,20 @@ def open_viewer(
         compared=tuple(Dataset.open(other, progress=progress) for other in others),
         media_root=media_root,
         labels=None if read_only else LabelStore(labels or (located.home or Path()) / LABELS_FILE),
-        rollouts=read_rollouts(located.folder),
+        rollouts=read_rollouts(located.folder) if rollouts is None else _named_rollouts(rollouts),
         version=located.commit[:12] if located.commit else fingerprint(located.folder),
     )
+
+
+def _named_rollouts(name: str) -> Rollouts:
+    """Those that somebody asked for. Raises UserError when there are none."""
+    found = read_rollouts(Path(name))  # of a run; its dataset may have others
+    if found is None and (found := read_rollouts(locate(name, (ROLLOUTS,)).folder)) is None:
+        raise RunDirectoryError(
+            f"{name} holds no rollouts-*.parquet, nor does its folder rollouts/. Name the run directory of a training "
+            "that has reached RL, or its folder rollouts/."
+        )
+    return found
 
 
 def find_media_root(located: LocatedDataset) -> Path | None:

@@ -30,8 +30,8 @@ MOST_ROLLOUTS: Final = 64  # of one group that are shown; the paper samples 8
 COLLAPSED_WIDTH: Final = 1e-4
 NO_ROLLOUTS: Final = (
     "There are no rollouts here yet. RL training saves the completions that it samples, with the rewards and the "
-    "advantages of both processes, as rollouts/rollouts-*.parquet. Put that folder beside the dataset's data/ and "
-    "start the viewer again."
+    "advantages of both processes, as rollouts/rollouts-*.parquet. Start the viewer with --rollouts and the training's "
+    "run directory, or put that folder beside the dataset's data/."
 )
 _PROCESSES: Final[tuple[Process, ...]] = ("perception", "reasoning")
 # What is in memory of every rollout.

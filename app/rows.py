@@ -90,16 +90,17 @@ class Page:
 class Dataset:
     """Made by `Dataset.open`.
 
-    shown: what a person calls it. folder: where it lies; repo, revision, commit: of the hub, null for a folder of this
-    disk. num_rows: by config. columns: those of the published ones that are recorded. report, provenance: null where
-    there is none that can be used. notes: what a reader should know about this copy, a line each.
+    shown: what a person calls it. folder: where it lies; home: its run, null for one of the hub; repo, revision,
+    commit: of the hub, null for a folder of this disk. num_rows: by config. columns: those of the published ones that
+    are recorded. report, provenance: null where there is none that can be used. notes: what a reader should know about
+    this copy, a line each.
     """
 
     def __init__(self, located: LocatedDataset, shards: Sequence[Shard], index: pl.DataFrame) -> None:
         """shards: of the configs BROWSED, in this order; index: `place` and the small columns of their rows."""
         by_config = {config: [shard for shard in shards if shard.config == config] for config in BROWSED}
         num_rows = {config: sum(shard.num_rows for shard in found) for config, found in by_config.items() if found}
-        self.shown, self.folder = located.shown, located.folder
+        self.shown, self.folder, self.home = located.shown, located.folder, located.home
         self.repo, self.revision, self.commit = located.repo, located.revision, located.commit
         self.num_rows: Mapping[str, int] = dict.fromkeys(BROWSED, 0) | num_rows
         self.columns = tuple(name for name in COLUMNS if any(name in shard.recorded for shard in shards))

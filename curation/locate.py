@@ -11,6 +11,8 @@ from curation.errors import HubError, RunDirectoryError
 from curation.facts import find_dataset
 from curation.schema import CONFIG_FILES, CONFIGS
 
+ROLLOUTS: Final = "rollouts"  # no part of a curated dataset; what training adds to one
+_FILES: Final = {**CONFIG_FILES, ROLLOUTS: "rollouts/rollouts"}
 # Beside the Parquet files, what describes them.
 SMALL_FILES: Final = ("README.md", "CHANGELOG.md", "stats/", "prompts/")
 
@@ -34,6 +36,7 @@ class LocatedDataset:
 def locate(name: str, configs: Sequence[str] = tuple(CONFIGS)) -> LocatedDataset:
     """Find RUN, FOLDER or org/name@revision (default: main); from the hub only `configs` are downloaded.
 
+    configs: of CONFIGS, and ROLLOUTS, which a dataset need not have.
     Raises RunDirectoryError when it is no dataset, HubError when the hub does not give it.
     """
     path = Path(name)
@@ -56,11 +59,11 @@ def download(repo: str, revision: str, configs: Sequence[str]) -> LocatedDataset
 
     source = HubRepo(repo)
     commit = source.commit_of(revision)
-    wanted = (*(f"{CONFIG_FILES[config]}-" for config in configs), *SMALL_FILES)
+    wanted = (*(f"{_FILES[config]}-" for config in configs), *SMALL_FILES)
     paths = [path for path in source.files(commit) if path.startswith(wanted)]
     if not any(path.endswith(".parquet") for path in paths):
         raise HubError(
-            f"{repo}@{revision} holds no {CONFIG_FILES[configs[0]]}-*.parquet: it is no dataset of this project.",
+            f"{repo}@{revision} holds no {_FILES[configs[0]]}-*.parquet: it is no dataset of this project.",
             reason="no_file",
         )
     # The cache mirrors the repository, so the folder is whatever lies above any one file.

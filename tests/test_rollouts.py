@@ -1,5 +1,7 @@
 """Rollouts: groups with both rewards, from whatever files there are."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from app.opened import open_viewer
 from app.rollouts import (
     GROUPS_PER_PAGE,
     MOST_ROLLOUTS,
@@ -18,6 +21,8 @@ from app.rollouts import (
     read_rollouts,
 )
 from curation.errors import RunDirectoryError
+from tests.folders import kept_row, write_folder
+from tests.hub import LoopbackHub, client_environment
 
 
 def rollout(step: int, group: str, number: int, **changes: Any) -> dict[str, Any]:
@@ -257,3 +262,55 @@ def test_hostile_text_comes_back_as_it_is(tmp_path):
     group = read(write(tmp_path, [rollout(1, text[:30], 0, completion=text, observation=text)])).group(0)
     assert group.rollouts[0].completion == text
     assert group.summary.name == text[:30]
+
+
+# Where they are found
+
+
+@pytest.mark.parametrize("named", ["run", "run/rollouts"])
+def test_rollouts_of_a_training_run_are_shown_beside_any_dataset(tmp_path, named):
+    write_folder(tmp_path / "dataset", [kept_row(1)])
+    write(tmp_path / "run" / "rollouts", [rollout(1, "p", 0)])
+    (tmp_path / "run" / "dataset").mkdir()  # what the run trained on; it has no rollouts
+    opened = open_viewer(str(tmp_path / "dataset"), rollouts=str(tmp_path / named), read_only=True)
+    assert opened.rollouts.num_rollouts == 1
+
+
+def test_rollouts_beside_the_data_need_no_option_and_another_run_takes_their_place(tmp_path):
+    folder = write_folder(tmp_path / "dataset", [kept_row(1)])
+    write(folder / "rollouts", [rollout(1, "p", 0), rollout(1, "p", 1)])
+    write(tmp_path / "run" / "rollouts", [rollout(1, "p", 0)])
+    assert open_viewer(str(folder), read_only=True).rollouts.num_rollouts == 2
+    assert open_viewer(str(folder), rollouts=str(tmp_path / "run"), read_only=True).rollouts.num_rollouts == 1
+
+
+@pytest.mark.parametrize(("name", "said"), [("empty", "holds no rollouts"), ("nowhere", "no directory and no hub")])
+def test_rollouts_that_were_asked_for_and_are_not_there_are_one_line(tmp_path, name, said):
+    write_folder(tmp_path / "dataset", [kept_row(1)])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunDirectoryError, match=said):
+        open_viewer(str(tmp_path / "dataset"), rollouts=str(tmp_path / name), read_only=True)
+
+
+OPEN = """
+from app.opened import open_viewer
+for name, rollouts in (("org/both@v1.0.0", None), ("org/bare", None), ("org/bare", "org/both")):
+    found = open_viewer(name, rollouts=rollouts, read_only=True).rollouts
+    print(name, None if found is None else found.num_rollouts)
+"""
+
+
+def test_rollouts_of_a_published_dataset_come_with_it_and_one_without_any_opens(tmp_path):
+    folder = write_folder(tmp_path / "dataset", [kept_row(1)])
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.parquet")}
+    write(tmp_path / "run" / "rollouts", [rollout(1, "p", 0)], [rollout(2, "p", 0)])
+    saved = {f"rollouts/{path.name}": path.read_bytes() for path in (tmp_path / "run" / "rollouts").iterdir()}
+    with LoopbackHub(tmp_path / "hub") as hub:
+        for repo, content in (("org/both", files | saved), ("org/bare", files)):
+            hub.create(repo)
+            hub.tag(repo, "v1.0.0", hub.commit(repo, content))
+        environment = client_environment(hub.url, tmp_path / "home", None)
+        done = subprocess.run(
+            [sys.executable, "-c", OPEN], env=environment, capture_output=True, text=True, check=False
+        )
+    assert done.stdout.splitlines() == ["org/both@v1.0.0 2", "org/bare None", "org/bare 2"], done.stderr[-2000:]
