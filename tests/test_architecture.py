@@ -18,7 +18,7 @@ LEAVES = {"trace", "tasks", "schema", "errors", "judge", "prompts", "config", "j
 HEAVY = {
     "anthropic": {"curation/engines/anthropic.py", "curation/engines/batches.py"},
     "openai": {"curation/engines/openai.py"},
-    "matplotlib": {"curation/plots.py"},
+    "matplotlib": {"curation/plots.py", "training/plots.py"},
     "datasets": {
         "curation/sources/videor1.py",
         "curation/publish/readback.py",
