@@ -128,6 +128,26 @@ def draw_intervals(
     return figure
 
 
+def draw_seeds(rows: Sequence[tuple[str, Sequence[float], tuple[float, float] | None]], *, unit: str) -> Figure:
+    """Shares in [0, 1] of several seeds, one variant a row: each seed faint, their mean, and its interval if any.
+
+    The axis does not begin at 0, since variants lie close to each other.
+    """
+    figure = Figure(figsize=(SIZE_IN[0], 0.5 * len(rows) + 0.9), layout="constrained")
+    axes = figure.subplots()
+    for place, (_, values, interval) in enumerate(rows):
+        if interval is not None:
+            axes.plot([100 * end for end in interval], [place, place], color="#4866b8", linewidth=2.4)
+        axes.plot(100 * sum(values) / len(values), place, "D", color="#4866b8", markersize=6)
+        axes.plot([100 * value for value in values], [place] * len(values), "o", color=INK, alpha=0.6, markersize=3)
+    axes.set_yticks(range(len(rows)), [name for name, _, _ in rows], color=INK)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.margins(x=0.08)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(unit)
+    return figure
+
+
 def _draw_line(axes: Axes, points: Points, colour: str, label: str) -> None:
     updates = [update for update, _ in points]
     values = [value for _, value in points]
