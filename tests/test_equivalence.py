@@ -1,0 +1,124 @@
+"""PA-GRPO is GRPO where both processes earn the same, and the same run on two processes as on one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from trl import GRPOTrainer
+
+from tests.rl_worker import train
+from tests.rl_world import ScriptedJudge, build_world, load_world, logged, plain_args, rows_of, script_generation
+from training.process_rollouts import ProcessGRPOTrainer
+from training.rewards import ProcessReward, RewardConfig, RolloutReward
+
+torch.set_num_threads(1)
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
+LOSSES = ("grpo", "dr_grpo", "dapo")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return build_world(tmp_path_factory.mktemp("world"))
+
+
+def pay(text: str) -> float:
+    """Any reward will do that tells completions apart."""
+    return len(text) % 13 / 5
+
+
+class EvenlyPaid(ProcessGRPOTrainer):
+    """The same reward for perception and reasoning; text prompts, no media."""
+
+    def _reward(self, rows, segments, judged):
+        totals = [pay(found.text) for found in segments]
+        return [RolloutReward(*(ProcessReward(total, 0.0, 0.0, total, None) for _ in range(2))) for total in totals]
+
+
+def stock_reward(completions, **_):
+    return [pay(text) for text in completions]
+
+
+def train_on_text(kind, world, out, **changes):
+    model, processor = load_world(world)
+    rows = rows_of(world, copies=4)
+    rows = rows.add_column("prompt", [f"{problem} Please." for problem in rows["problem"]])
+    if kind is GRPOTrainer:
+        options = {"reward_funcs": stock_reward}
+    else:
+        options = {"rewards": RewardConfig(), "judge": ScriptedJudge()}
+    trainer = kind(
+        model=model,
+        args=plain_args(out, **changes),
+        train_dataset=rows,
+        processing_class=processor.tokenizer,
+        **options,
+    )
+    script_generation(trainer)
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    trainer.train()
+    with torch.no_grad():
+        moved = max((value - before[name]).abs().max().item() for name, value in model.named_parameters())
+    assert moved > 1e-3
+    return trainer, {name: value.detach() for name, value in model.named_parameters()}
+
+
+@pytest.mark.parametrize("iterations", [1, 2])
+@pytest.mark.parametrize("loss_type", LOSSES)
+def test_with_equal_rewards_it_is_stock_grpo_over_four_steps(world, tmp_path, loss_type, iterations):
+    changes = {"loss_type": loss_type, "num_iterations": iterations, "gradient_accumulation_steps": iterations}
+    stock, expected = train_on_text(GRPOTrainer, world, tmp_path, **changes)
+    ours, found = train_on_text(EvenlyPaid, world, tmp_path, **changes)
+    assert len(logged(stock, "loss")) == 4
+    assert logged(ours, "loss") == pytest.approx(logged(stock, "loss"), rel=1e-6, abs=1e-6)
+    assert logged(ours, "kl") == pytest.approx(logged(stock, "kl"), rel=1e-6, abs=1e-6)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-6, atol=1e-6)
+
+
+def test_the_comparison_would_see_rewards_that_differ(world, tmp_path, monkeypatch):
+    _, expected = train_on_text(EvenlyPaid, world, tmp_path)
+    monkeypatch.setattr(
+        EvenlyPaid,
+        "_reward",
+        lambda self, rows, segments, judged: [
+            RolloutReward(*(ProcessReward(total, 0.0, 0.0, total, None) for total in (pay(found.text), 0.0)))
+            for found in segments
+        ],
+    )
+    _, found = train_on_text(EvenlyPaid, world, tmp_path)
+    assert max(float((found[name] - value).abs().max()) for name, value in expected.items()) > 1e-4
+
+
+@pytest.fixture(scope="module")
+def on_two_processes(world, tmp_path_factory):
+    """The runs of tests/rl_worker.py, by their loss type."""
+    out = tmp_path_factory.mktemp("two")
+    done = subprocess.run(
+        [*TORCHRUN, "tests.rl_worker", str(world), str(out), "grpo", "dapo"],
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return torch.load(out / "trained.pt", weights_only=False)
+
+
+@pytest.mark.parametrize("loss_type", ["grpo", "dapo"])
+def test_two_processes_train_as_one_does_with_groups_across_their_border(world, tmp_path, on_two_processes, loss_type):
+    one, two = train(world, tmp_path, 12, loss_type=loss_type), on_two_processes[loss_type]
+    start = dict(load_world(world)[0].named_parameters())
+    assert max((value - start[name].detach()).abs().max().item() for name, value in one.parameters.items()) > 1e-3
+    for name, value in one.parameters.items():
+        torch.testing.assert_close(two.parameters[name], value, rtol=1e-6, atol=1e-6)
+    assert two.rollouts == one.rollouts
+    assert [len(generation.rows) for generation in one.rollouts] == [12] * 4
+    for expected, found in zip(one.log, two.log, strict=True):
+        assert found.keys() == expected.keys()
+        for name in expected:
+            if name.startswith(("perception", "reasoning", "collapse", "judge", "kl", "loss", "tokens")):
+                assert found[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-5), name
