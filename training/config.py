@@ -160,7 +160,7 @@ class _Stage(Config):
     batch_size: PositiveInt = 1
     accumulation: PositiveInt = 2
     checkpoint_every: PositiveInt = 100
-    keep_checkpoints: PositiveInt = 2
+    keep_checkpoints: int = Field(2, ge=2)  # the newest may be torn by a kill
     num_workers: int = Field(4, ge=0)
     trainer_args: Mapping[str, Any] = Field(default_factory=dict)
 

@@ -6,6 +6,7 @@ once more. So of a released processor only the facts are used: tokenizer, chat t
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -67,6 +68,18 @@ def load_model(config: ModelConfig) -> Any:
             f"the model {config.name} lacks {len(missing)} of its weights, such as {missing[0]}. Download it again."
         )
     return model
+
+
+def load_trainable(config: ModelConfig, *, has_adapter: bool) -> Any:
+    """The model in the precision in which its weights are to be updated. Raises ConfigError as `load_model`.
+
+    A step of 1e-6 is lost in bfloat16 weights. DeepSpeed keeps float32 copies of its own, an adapter leaves the base
+    weights as they are; whoever has neither trains float32 weights, and computes in the dtype of the config.
+    """
+    with_copies = os.environ.get("ACCELERATE_USE_DEEPSPEED", "false") == "true"
+    if has_adapter or with_copies:
+        return load_model(config)
+    return load_model(config.model_copy(update={"dtype": "float32"}))
 
 
 def load_processor(config: ModelConfig) -> Processor:

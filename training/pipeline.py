@@ -154,7 +154,7 @@ def _finish(place: TrainingRun) -> None:
     Console().print(f"report   {report}", highlight=False, soft_wrap=True)
 
 
-def _on_main_process(act: Callable[[], None]) -> None:
+def _on_main_process(act: Callable[[], object]) -> None:
     """The others wait; when it fails there, it fails everywhere, so that none waits for ever."""
     state = PartialState()
     fault: list[BaseException | None] = [None]

@@ -1,0 +1,132 @@
+"""Stage SFT: the published traces into a model (VideoP2R section 3.1), on TRL's SFTTrainer with our collator.
+
+The loss is over the assistant's tokens alone, a mean over all such tokens of an update. Every row brings its own media
+into the forward; the collator checks that they fit their placeholders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final
+
+import datasets
+import torch
+from peft import LoraConfig as PeftConfig
+from transformers import TrainerCallback, set_seed
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
+
+from curation.errors import ConfigError
+from curation.prompts import load_trace_prompt
+from training.checkpoints import StageCallback, find_checkpoint, finish_stage, load_stage
+from training.collate import Collator
+from training.config import LoraConfig, ModelConfig, TrainConfig
+from training.data import TrainingRows
+from training.data_facts import describe_data, write_data_facts
+from training.frame_cache import build_cache
+from training.models import Processor, load_processor, load_trainable
+from training.run_record import FinishedStage
+
+# Assumptions: Video-R1's scripts (VideoP2R section 5 does not say).
+_OPTIMISER: Final[Mapping[str, Any]] = {
+    "lr_scheduler_type": "cosine",
+    "weight_decay": 0.01,
+    "max_grad_norm": 5.0,
+    "gradient_checkpointing": True,
+}
+
+
+def sft_args(config: TrainConfig, folder: Path) -> Any:
+    """TRL's arguments for section `sft`; `trainer_args` has the last word. Raises ConfigError for what TRL refuses."""
+    sft = config.sft
+    if unknown := sorted(set(sft.trainer_args) - {field.name for field in fields(SFTConfig)}):
+        raise ConfigError(f"sft.trainer_args.{unknown[0]} is no field of TRL's SFTConfig. Correct or remove it.")
+    ours = {
+        "output_dir": str(folder / "checkpoints"),
+        "seed": config.seed,
+        "learning_rate": sft.learning_rate,
+        "num_train_epochs": sft.epochs,
+        "max_steps": sft.max_updates or -1,
+        "per_device_train_batch_size": sft.batch_size,
+        "gradient_accumulation_steps": sft.accumulation,
+        "bf16": config.model.dtype == "bfloat16",
+        "fp16": config.model.dtype == "float16",
+        "use_cpu": not torch.cuda.is_available(),
+        "dataloader_num_workers": sft.num_workers,
+        "remove_unused_columns": False,
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+        "max_length": None,  # a cut prompt would have placeholders without pixels
+        "packing": False,
+        "save_strategy": "steps",
+        "save_steps": sft.checkpoint_every,
+        "save_total_limit": sft.keep_checkpoints,
+        "logging_steps": 1,
+        "report_to": config.report_to,
+    }
+    try:
+        return SFTConfig(**{**_OPTIMISER, **ours, **sft.trainer_args})
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"section sft cannot be run: {' '.join(str(error).split())}") from error
+
+
+def lora_config(config: LoraConfig | None) -> Any:
+    """peft's, or None when all weights are trained. The vision tower keeps its weights."""
+    if config is None:
+        return None
+    return PeftConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=rf".*language_model.*\.({'|'.join(config.modules)})",
+        task_type="CAUSAL_LM",
+    )
+
+
+def build_sft_trainer(
+    config: TrainConfig,
+    rows: datasets.Dataset,
+    model: Any,
+    processor: Processor,
+    folder: Path,
+    *,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> Any:
+    """An SFTTrainer of this model on these rows. Raises ConfigError."""
+    collator = Collator(
+        processor,
+        config.input.video,
+        load_trace_prompt(config.input.prompt),
+        template=config.input.template,
+        cache=build_cache(config.input.cache),
+    )
+    return SFTTrainer(
+        model=model,
+        args=sft_args(config, folder),
+        train_dataset=rows,
+        data_collator=collator,
+        processing_class=processor.tokenizer,
+        callbacks=list(callbacks),
+        peft_config=lora_config(config.lora),
+    )
+
+
+def train_sft(config: TrainConfig, base: ModelConfig, rows: TrainingRows, folder: Path) -> FinishedStage:
+    """Train, or go on from the last checkpoint, and save the model; returns what is there when it is done already.
+
+    Raises UserError subclasses with one line.
+    """
+    if (found := load_stage(folder)) is not None:
+        return found
+    sft_args(config, folder)  # what is wrong with it is said before a model is loaded
+    set_seed(config.seed)
+    processor = load_processor(base)
+    model = load_trainable(base, has_adapter=config.lora is not None)
+    callback = StageCallback(folder)
+    trainer = build_sft_trainer(config, rows.rows, model, processor, folder, callbacks=[callback])
+    checkpoint = find_checkpoint(folder / "checkpoints")
+    if trainer.is_world_process_zero():
+        write_data_facts(folder, describe_data(rows))
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    return finish_stage(trainer, processor, base, folder, num_rows=len(rows.rows), seconds=callback.seconds)
