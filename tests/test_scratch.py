@@ -105,3 +105,11 @@ def test_default_model_is_tiny_and_sees_whole_frames_in_every_block(tmp_path: Pa
 def test_terse_prompt_has_the_slots_that_training_fills() -> None:
     prompt = load_trace_prompt(Path("training/prompts/terse.txt"))
     assert len(prompt.fill(question="", data_type="video", answer_form="").split()) < 10
+
+
+def test_random_weights_are_as_wide_as_was_asked_for(folder: Path, tmp_path: Path) -> None:
+    wide = build_model(SMALL.model_copy(update={"initializer_range": 0.1}), TEXTS, tmp_path / "wide")
+    for place, expected in ((folder, 0.02), (wide, 0.1)):
+        model = load_model(ModelConfig(name=str(place), dtype="float32"))
+        for name in ("model.language_model.layers.0.mlp.up_proj", "model.visual.blocks.0.mlp.up_proj"):
+            assert abs(model.get_submodule(name).weight.std().item() - expected) < 0.1 * expected

@@ -100,6 +100,7 @@ def model_config(config: ScratchConfig, tokenizer: Qwen2Tokenizer) -> Qwen2_5_VL
         "num_attention_heads": config.num_heads,
         "num_key_value_heads": config.num_kv_heads or config.num_heads,
         "max_position_embeddings": 8192,
+        "initializer_range": config.initializer_range,
         "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": list(_MROPE_SECTION)},
         "bos_token_id": None,
         "eos_token_id": tokenizer.eos_token_id,
@@ -116,6 +117,7 @@ def model_config(config: ScratchConfig, tokenizer: Qwen2Tokenizer) -> Qwen2_5_VL
         "temporal_patch_size": 2,
         "tokens_per_second": 2,
         "window_size": 112,
+        "initializer_range": config.initializer_range,
         "fullatt_block_indexes": [block for block in range(config.vision_depth) if block not in config.windowed],
     }
     return Qwen2_5_VLConfig(
