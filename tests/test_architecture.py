@@ -29,6 +29,8 @@ HEAVY = {
     "huggingface_hub": {"curation/hub.py", "curation/sources/videor1.py", "training/model_card.py", "training/push.py"},
     "decord": {"curation/video.py", "curation/frames_decord.py"},
     "torch": {
+        "training/checkpoints.py",
+        "training/estimate.py",
         "training/held_out.py",
         "training/rl.py",
         "training/advantages.py",
@@ -43,8 +45,12 @@ HEAVY = {
         "training/pa_grpo.py",
     },
     "transformers": {
+        "training/estimate.py",
         "training/models.py",
         "training/held_out.py",
+        "training/update_progress.py",
+        "training/checkpoints.py",
+        "training/rl.py",
         "training/positions.py",
         "training/scratch.py",
         "training/sft.py",
