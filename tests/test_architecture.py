@@ -25,6 +25,7 @@ HEAVY = {
         "training/data.py",
         "training/held_out.py",
         "training/pa_grpo.py",
+        "training/sft.py",
     },
     "huggingface_hub": {"curation/hub.py", "curation/sources/videor1.py", "training/model_card.py", "training/push.py"},
     "decord": {"curation/video.py", "curation/frames_decord.py"},

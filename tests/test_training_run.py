@@ -65,7 +65,7 @@ def test_variants_are_compared_from_one_sft_checkpoint(world, tmp_path, capsys):
     arguments = [CONFIG, *small(world, tmp_path / "run"), "--compare", "sft_only,grpo,full", "--seeds", "0,1"]
     assert main(arguments) == 0
     shown = capsys.readouterr().out
-    assert all(name in shown for name in ("sft_only", "grpo", "full"))
+    assert all(name in shown for name in ("sft_only", "grpo", "full")), shown
     runs = sorted(path.name for path in (tmp_path / "run" / "compare").iterdir() if path.is_dir())
     assert runs == ["full-seed0", "full-seed1", "grpo-seed0", "grpo-seed1"]
 

@@ -99,6 +99,7 @@ def grpo_args(config: TrainConfig, folder: Path) -> GRPOConfig:
         "save_steps": rl.checkpoint_every,
         "save_total_limit": rl.keep_checkpoints,
         "logging_steps": 1,
+        "disable_tqdm": True,  # update_progress.py shows what matters
         "report_to": config.report_to,
     }
     try:

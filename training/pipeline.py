@@ -16,8 +16,9 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
+from curation.engines.build import build_engine
 from curation.errors import ConfigError, UserError
-from curation.prompts import load_trace_prompt, render_trace_prompt
+from curation.prompts import load_judge_prompt, load_trace_prompt, render_trace_prompt
 from curation.schema import Question
 from curation.trace import Trace
 from training.collate import render_target
@@ -26,6 +27,7 @@ from training.config import ModelConfig, TrainConfig, Variant
 from training.data import TrainingRows, load_rows
 from training.evaluation_facts import EvaluatedStage, Evaluation, load_evaluation
 from training.held_out import score_held_out, split_held_out
+from training.push import push_model
 from training.report import write_report
 from training.rundir import TrainingRun, keep_config
 from training.variants import Stage, apply_variant, stages_of
@@ -39,6 +41,7 @@ def run(config: TrainConfig, stage: str = "all") -> None:
     config = apply_variant(config)
     place = TrainingRun(config.run_dir)
     if stage != "report":
+        _check(config, place)
         _on_main_process(lambda: _prepare(config, place))
         _train(config, place, stage)
     _on_main_process(lambda: _finish(place))
@@ -87,6 +90,32 @@ def compare(config: TrainConfig, variants: Sequence[str], seeds: Sequence[int]) 
             evaluations[name, seed] = _read_score(own, "rl")
     summaries = summarise(evaluations)
     _on_main_process(lambda: print_comparison(summaries, place.root / "compare"))
+
+
+def push(config: TrainConfig, repo: str) -> None:
+    """Upload the model of the last stage. Raises ConfigError and HubError."""
+    model = TrainingRun(config.run_dir).model(stages_of(config.variant)[-1])
+
+    def upload() -> None:
+        Console().print(f"pushed   {repo}@{push_model(model, repo)}", highlight=False)
+
+    _on_main_process(upload)
+
+
+def _check(config: TrainConfig, place: TrainingRun) -> None:
+    """What would stop a later stage is said before the first one begins. Raises ConfigError."""
+    from training.pa_grpo import grpo_args
+    from training.sft import sft_args
+
+    if "sft" in stages_of(config.variant):
+        sft_args(config, place.stage("sft"))
+    if "rl" in stages_of(config.variant):
+        grpo_args(config, place.stage("rl"))
+        if config.rewards.perception and config.judge is None:
+            raise ConfigError("the perception reward needs a judge. Set judge.engine, or variant to grpo.")
+    if config.judge is not None:
+        load_judge_prompt(config.judge.prompt)
+        build_engine(config.judge.engine)  # its SDK and its key are there
 
 
 def _prepare(config: TrainConfig, place: TrainingRun) -> None:

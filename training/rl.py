@@ -8,7 +8,6 @@ from pathlib import Path
 from accelerate import PartialState
 from transformers import set_seed
 
-from curation.errors import ConfigError
 from curation.prompts import load_trace_prompt
 from training.checkpoints import StageCallback, find_checkpoint, finish_stage, load_stage, step_of
 from training.collate import Collator
@@ -24,17 +23,16 @@ from training.run_record import FinishedStage
 from training.rundir import TrainingRun
 from training.sampled import Rollouts
 from training.sft import lora_config
+from training.update_progress import UpdateProgress
 
 
 def train_rl(config: TrainConfig, base: ModelConfig, rows: TrainingRows, folder: Path) -> FinishedStage:
     """Train, or go on from the last checkpoint, and save the model; returns what is there when it is done already.
 
-    Raises UserError subclasses with one line: no judge, rows that make no groups, a judge that fails for long.
+    Raises UserError subclasses with one line: rows that make no groups, a judge that fails for long.
     """
     if (found := load_stage(folder)) is not None:
         return found
-    if config.rewards.perception and config.judge is None:
-        raise ConfigError("the perception reward needs a judge. Set judge.engine, or variant to grpo.")
     args = grpo_args(config, folder)
     state = PartialState()
     set_seed(config.seed)
@@ -76,6 +74,7 @@ def train_rl(config: TrainConfig, base: ModelConfig, rows: TrainingRows, folder:
             callbacks=[callback],
             peft_config=lora_config(config.lora),
         )
+        UpdateProgress.install(trainer, "rl")
         checkpoint = find_checkpoint(folder / "checkpoints")
         if state.is_main_process:
             drop_after(rollouts, 0 if checkpoint is None else step_of(checkpoint))

@@ -82,14 +82,14 @@ def _run(args: argparse.Namespace) -> int:
 
         print_estimate(config)
         return 0
-    from training import pipeline
+    from training.pipeline import compare, push, run
 
     if args.compare is not None:
-        pipeline.compare(config, args.compare, args.seeds)
+        compare(config, args.compare, args.seeds)
     else:
-        pipeline.run(config, args.stage)
+        run(config, args.stage)
     if args.push is not None:
-        pipeline.push(config, args.push)
+        push(config, args.push)
     return 0
 
 

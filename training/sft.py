@@ -28,6 +28,7 @@ from training.data_facts import describe_data, write_data_facts
 from training.frame_cache import build_cache
 from training.models import Processor, load_processor, load_trainable
 from training.run_record import FinishedStage
+from training.update_progress import UpdateProgress
 
 # Assumptions: Video-R1's scripts (VideoP2R section 5 does not say).
 _OPTIMISER: Final[Mapping[str, Any]] = {
@@ -63,6 +64,7 @@ def sft_args(config: TrainConfig, folder: Path) -> Any:
         "save_steps": sft.checkpoint_every,
         "save_total_limit": sft.keep_checkpoints,
         "logging_steps": 1,
+        "disable_tqdm": True,  # update_progress.py shows what matters
         "report_to": config.report_to,
     }
     try:
@@ -125,6 +127,7 @@ def train_sft(config: TrainConfig, base: ModelConfig, rows: TrainingRows, folder
     model = load_trainable(base, has_adapter=config.lora is not None)
     callback = StageCallback(folder)
     trainer = build_sft_trainer(config, rows.rows, model, processor, folder, callbacks=[callback])
+    UpdateProgress.install(trainer, "sft")
     checkpoint = find_checkpoint(folder / "checkpoints")
     if trainer.is_world_process_zero():
         write_data_facts(folder, describe_data(rows))
