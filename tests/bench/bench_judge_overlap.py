@@ -6,7 +6,8 @@ One run of the real trainer on a tiny Qwen2.5-VL with clips and a picture; compl
 new, so that nothing is cached. Updates alternate between the two judges: the real RewardJudge over HTTP, whose server
 is a process of its own, and one that says yes at once. The reference's log-prob pass is repeated until that phase has
 lasted its 2 s. What the judge's thread computes meanwhile is time that the passes did not have, so its CPU seconds are
-added to the slow judge's updates. Accepted: at most 10 % more.
+added to the slow judge's updates. Accepted: at most 10 % more. On a machine that is busy with other work the medians
+tell of that work; the best update of each kind is then the better witness.
 """
 
 from __future__ import annotations
@@ -169,15 +170,19 @@ def report(log: Sequence[Mapping[str, float]], updates: Sequence[Update], argume
     totals = []
     for name, first in (("judge over HTTP", 2), ("instant judge", 3)):
         mine, told = updates[first::2], log[first::2]
-        totals.append(statistics.median(update.wall_s + update.judge_cpu_s for update in mine))
+        totals.append([update.wall_s + update.judge_cpu_s for update in mine])
         print(
             f"{name:<16} {statistics.median(update.wall_s for update in mine):6.3f} s an update   log-probs "
             f"{statistics.median(entry['time/log_probs_s'] for entry in told):.3f} s   waiting for the judge "
             f"{statistics.median(entry['time/judge_wait_s'] for entry in told):.3f} s   CPU of the judge's thread "
             f"{statistics.median(update.judge_cpu_s for update in mine):.3f} s"
         )
-    added = totals[0] / totals[1] - 1
-    print(f"the slow judge adds {added:+.1%} ({'within' if added <= BOUND else 'ABOVE'} {BOUND:.0%})")
+    slow, instant = totals
+    for name, choose in (("medians", statistics.median), ("best of each", min)):
+        added = choose(slow) / choose(instant) - 1
+        print(
+            f"the slow judge adds {added:+6.1%} by the {name} ({'within' if added <= BOUND else 'ABOVE'} {BOUND:.0%})"
+        )
 
 
 if __name__ == "__main__":
