@@ -56,6 +56,7 @@ HEAVY = {
         "training/scratch.py",
         "training/sft.py",
         "training/pa_grpo.py",
+        "training/restore.py",
     },
     "trl": {"training/sft.py", "training/pa_grpo.py", "training/process_rollouts.py", "training/vision_rollouts.py"},
     "vllm": set(),

@@ -30,6 +30,7 @@ from training.config import TrainConfig
 from training.judging import ObservationJudge
 from training.models import Processor
 from training.process_rollouts import ProcessGRPOTrainer
+from training.restore import RestoringTrainer
 from training.rewards import RewardConfig
 from training.sampled import Rollouts
 from training.vision_rollouts import VisionGRPOTrainer
@@ -125,7 +126,7 @@ def _check_checkpoints(args: Any) -> None:
         )
 
 
-class PAGRPOTrainer(ProcessGRPOTrainer, VisionGRPOTrainer):
+class PAGRPOTrainer(RestoringTrainer, ProcessGRPOTrainer, VisionGRPOTrainer):
     """The trainer of stage RL.
 
     model: of `load_model`. rows: `data.load_rows` of config rl. collator: with_target=False. For the rest see
