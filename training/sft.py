@@ -27,6 +27,7 @@ from training.data import TrainingRows
 from training.data_facts import describe_data, write_data_facts
 from training.frame_cache import build_cache
 from training.models import Processor, load_processor, load_trainable
+from training.restore import RestoringTrainer
 from training.run_record import FinishedStage
 from training.update_progress import UpdateProgress
 
@@ -103,7 +104,7 @@ def build_sft_trainer(
         template=config.input.template,
         cache=build_cache(config.input.cache),
     )
-    return SFTTrainer(
+    return _SftTrainer(
         model=model,
         args=sft_args(config, folder),
         train_dataset=rows,
@@ -112,6 +113,10 @@ def build_sft_trainer(
         callbacks=list(callbacks),
         peft_config=lora_config(config.lora),
     )
+
+
+class _SftTrainer(RestoringTrainer, SFTTrainer):
+    """TRL's, resumed from the weights of its checkpoint."""
 
 
 def train_sft(config: TrainConfig, base: ModelConfig, rows: TrainingRows, folder: Path) -> FinishedStage:
