@@ -21,9 +21,9 @@ from rich.text import Text
 
 from curation.errors import RunDirectoryError
 from training.evaluation_facts import Evaluation
+from training.measures import MEASURES, Measure
 from training.plots import draw_seeds, write_figure
 from training.report_html import Cell, Picture, Row, Section, Table, picture, write_page
-from training.report_scores import MEASURES, Measure
 from training.report_words import DASH, NARROW, percent
 
 REFERENCES: Final = ("sft_only", "grpo")

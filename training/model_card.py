@@ -1,12 +1,16 @@
 """A trained model's card: README.md that names the dataset by repository, tag and commit, and every score by protocol.
 
 The text is cards/model_card.md.j2. Every value is required: a card that leaves out what it was trained on, or how many
-questions a score is over, cannot be written.
+questions a score is over, cannot be written. What a local run does not have, such as a published dataset, is null, and
+the card says so.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import sqrt
+from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
@@ -14,12 +18,15 @@ from huggingface_hub import EvalResult, ModelCardData
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints, model_validator
 
 from curation.markdown import Markdown, fence, render
+from training.evaluation_facts import EvaluatedStage, Evaluation, wilson_interval
+from training.measures import MEASURES, MODEL_TITLES
 
 TEMPLATE: Final = "model_card.md.j2"
 TASK: Final = "video-text-to-text"  # the hub's name for it
 TAGS: Final = ("videop2r", "video", "chain-of-thought", "reasoning", "perception")
 PROTOCOLS: Final = ("videor1", "official")
 Z_95: Final = 1.96
+_NOT_EVALUATED: Final[Mapping[EvaluatedStage, Evaluation]] = MappingProxyType({})
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 RepoName = Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
 
@@ -54,14 +61,18 @@ class BenchmarkScore(_Part):
 
 class ModelFacts(_Part):
     """All that a model card says. `config` is the resolved one, without secrets and local folders; `prompt` the text
-    that the model was trained with; `scores` empty = not evaluated; `license` by the hub's name."""
+    that the model was trained with; `scores` empty = not evaluated on benchmarks; `license` by the hub's name.
 
-    repo: RepoName
-    base_model: Text
-    license: Text
-    dataset_repo: RepoName
-    dataset_tag: Annotated[str, StringConstraints(pattern=r"^v\d+\.\d+\.\d+$")]
-    dataset_commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+    Null: repo = not on the hub; base_model = none of the hub's; license = nobody chose one; dataset_repo and
+    dataset_commit = a local folder, which nobody else can look up; dataset_tag = that, or the revision is no version.
+    """
+
+    repo: RepoName | None
+    base_model: Text | None
+    license: Text | None
+    dataset_repo: RepoName | None
+    dataset_tag: Annotated[str, StringConstraints(pattern=r"^v\d+\.\d+\.\d+$")] | None
+    dataset_commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")] | None
     variant: Text
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     hardware: Text
@@ -69,6 +80,24 @@ class ModelFacts(_Part):
     config: dict[str, Any] = Field(min_length=1)
     prompt: Text
     code_version: Text
+
+    @property
+    def name(self) -> str:
+        """The title."""
+        return f"VideoP2R ({self.variant}), a local model" if self.repo is None else self.repo.rpartition("/")[2]
+
+    @property
+    def dataset_revision(self) -> str | None:
+        """The tag, or the commit where there is no tag."""
+        return self.dataset_tag or self.dataset_commit
+
+    @model_validator(mode="after")
+    def _dataset_is_published_or_not(self) -> Self:
+        if (self.dataset_repo is None) != (self.dataset_commit is None):
+            raise ValueError("dataset_repo and dataset_commit are both given, or both null for a local folder")
+        if self.dataset_repo is None and self.dataset_tag is not None:
+            raise ValueError(f"a local folder has no tag, so dataset_tag cannot be {self.dataset_tag}")
+        return self
 
     @model_validator(mode="after")
     def _has_one_score_each(self) -> Self:
@@ -78,26 +107,51 @@ class ModelFacts(_Part):
         return self
 
 
-def render_model_card(facts: ModelFacts) -> str:
-    """README.md with the hub's metadata. Same facts, same bytes. Raises ConfigError."""
+def write_model_card(
+    folder: Path, facts: ModelFacts, evaluations: Mapping[EvaluatedStage, Evaluation] = _NOT_EVALUATED
+) -> Path:
+    """Write README.md beside the weights, whole or not at all; returns its path. Raises ConfigError."""
+    text = render_model_card(facts, evaluations)
+    path = folder / "README.md"
+    written = path.with_suffix(".tmp")
+    written.write_text(text, encoding="utf-8")
+    written.replace(path)
+    return path
+
+
+def render_model_card(facts: ModelFacts, evaluations: Mapping[EvaluatedStage, Evaluation] = _NOT_EVALUATED) -> str:
+    """README.md with the hub's metadata. evaluations: on held-out clips. Same facts, same bytes. Raises ConfigError."""
     tables = [(protocol, [score for score in facts.scores if score.protocol == protocol]) for protocol in PROTOCOLS]
     return render(
         TEMPLATE,
         front_matter=Markdown(_metadata(facts).to_yaml(line_break="\n")),
         facts=facts,
-        name=facts.repo.rpartition("/")[2],
+        name=facts.name,
         tables=[(protocol, scores) for protocol, scores in tables if scores],
+        held_out=_held_out(evaluations),
+        majority=list(evaluations.values())[-1].majority_score if evaluations else None,
         quoted_config=fence(yaml.safe_dump(facts.config, sort_keys=False), "yaml"),
         quoted_prompt=fence(facts.prompt, "text"),
     )
 
 
+def _held_out(evaluations: Mapping[EvaluatedStage, Evaluation]) -> list[dict[str, Any]]:
+    """One line a stage and measure that was measured."""
+    return [
+        {"model": MODEL_TITLES[stage], "measure": measure.name, "num": number, "share": total / number, "ends": ends}
+        for measure in MEASURES
+        for stage, evaluation in evaluations.items()
+        for total, number in (measure.count(evaluation),)
+        if (ends := wilson_interval(total, number)) is not None
+    ]
+
+
 def _metadata(facts: ModelFacts) -> ModelCardData:
     return ModelCardData(
-        model_name=facts.repo.rpartition("/")[2],
+        model_name=facts.name,
         base_model=facts.base_model,
-        base_model_relation="finetune",
-        datasets=[facts.dataset_repo],
+        base_model_relation=None if facts.base_model is None else "finetune",
+        datasets=None if facts.dataset_repo is None else [facts.dataset_repo],
         library_name="transformers",
         pipeline_tag=TASK,
         license=facts.license,
@@ -109,13 +163,16 @@ def _metadata(facts: ModelFacts) -> ModelCardData:
 def _eval_result(facts: ModelFacts, score: BenchmarkScore) -> EvalResult:
     """`dataset_revision` is the tag of the dataset that the model was trained on: it is the version a score depends on
     here, and a benchmark's own revision is part of its protocol."""
+    trained_on = "a local folder"
+    if facts.dataset_repo is not None:
+        trained_on = f"{facts.dataset_repo}@{facts.dataset_revision}"
     return EvalResult(
         task_type=TASK,
         dataset_type=score.repo,
         dataset_name=score.benchmark,
         dataset_config=score.protocol,
-        dataset_revision=facts.dataset_tag,
-        dataset_args={"num_questions": score.num_questions, "trained_on": f"{facts.dataset_repo}@{facts.dataset_tag}"},
+        dataset_revision=facts.dataset_revision,
+        dataset_args={"num_questions": score.num_questions, "trained_on": trained_on},
         metric_type=score.metric,
         metric_value=score.score,
     )

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from training.measures import MEASURES, MODEL_TITLES
 from training.panels import SHARE, Panel, panels_of
 from training.plots import draw_panel, mean_window, write_figure
 from training.report_facts import STAGE_TITLES, config_section, cost_section, data_section, rollout_section
 from training.report_html import Section, Tile, picture, write_page
-from training.report_scores import MEASURES, MODEL_TITLES, score_section
+from training.report_scores import score_section
 from training.report_words import duration, percent
 from training.run_record import Metrics, RunRecord, load_record
 from training.variants import Stage, stages_of

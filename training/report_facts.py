@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from training.data_facts import DataFacts
+from training.measures import MODEL_TITLES
 from training.report_html import Cell, Row, Section, Table
-from training.report_scores import MODEL_TITLES
 from training.report_words import DASH, duration
 from training.run_record import RunRecord, StageRecord
 from training.variants import Stage

@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from training.evaluation_facts import EvaluatedStage, Evaluation, wilson_interval
+from training.measures import ACCURACY, MEASURES, MODEL_TITLES
 from training.plots import draw_intervals, write_figure
 from training.report_html import Cell, Picture, Row, Section, Table, picture
 from training.report_words import DASH, ends, percent
 from training.run_record import RunRecord
 from training.variants import Stage, stages_of
 
-MODEL_TITLES: Final[Mapping[EvaluatedStage, str]] = {"base": "before", "sft": "after SFT", "rl": "after RL"}
 _INTERVAL_NOTE: Final = (
     "Most frequent answer: what always giving it would score, for each kind of question. In brackets: the 95 % "
     "interval (Wilson), what the choice of questions alone may move; where a score can lie between 0 and 1, it is a "
     "little too wide."
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """A share of an evaluation. count: (sum of scores in [0, 1], over how many)."""
-
-    name: str
-    count: Callable[[Evaluation], tuple[float, int]]
-
-    def share(self, evaluation: Evaluation) -> float | None:
-        """In [0, 1]; None when it is over nothing."""
-        total, number = self.count(evaluation)
-        return total / number if number else None
-
-
-ACCURACY: Final = Measure("Accuracy", lambda found: (found.sum_score, found.num_questions))
-MEASURES: Final = (
-    ACCURACY,
-    Measure("Sufficient observations", lambda found: (found.num_sufficient, found.num_judged)),
-    Measure("Well-formed traces", lambda found: (found.num_well_formed, found.num_questions)),
 )
 
 
