@@ -104,11 +104,23 @@
     for (const box of document.querySelectorAll("#main [tabindex]")) box.scrollTop = 0;
     const note = find("#note");
     if (note) note.value = note.defaultValue;
+    const main = find("#main");
+    if (main.getBoundingClientRect().top < 0) main.scrollIntoView(); // a row is read from its beginning
+  }
+
+  // Like scrollIntoView of the nearest edge, but the page itself stays where it is.
+  function scrollWithin(box, element) {
+    if (!box || !element) return;
+    const [outer, inner] = [box, element].map((each) => each.getBoundingClientRect());
+    const by = (start, end, last) => Math.min(start, 0) || Math.max(Math.min(end, last), 0);
+    box.scrollLeft += by(inner.left - outer.left, inner.right - outer.right, inner.left - outer.left);
+    const bottom = Math.min(outer.bottom, innerHeight);
+    box.scrollTop += by(inner.top - outer.top, inner.bottom - bottom, inner.top - outer.top);
   }
 
   function afterShown() {
-    find(".viewer-tabs [aria-current=page]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
-    find(".row-link[aria-current=true]")?.scrollIntoView({ block: "nearest" });
+    scrollWithin(find(".viewer-tabs"), find(".viewer-tabs [aria-current=page]"));
+    scrollWithin(find("#list"), find(".row-link[aria-current=true]"));
     for (const place of document.querySelectorAll("[data-fetch]")) {
       const address = place.dataset.fetch;
       delete place.dataset.fetch;

@@ -27,16 +27,16 @@ def render_group_page(page: GroupPage, link: Callable[[GroupSummary], str]) -> M
         (
             fill('<a data-go href="{}"><bdi dir="auto">{}</bdi></a>', link(group), group.name or "no name"),
             _count(group.step),
+            _spread(group.perception),
+            _spread(group.reasoning),
             f"{group.num_rollouts:,}",
             _count(group.num_malformed),
             _count(group.num_masked),
-            _spread(group.perception),
-            _spread(group.reasoning),
         )
         for group in page.groups
     ]
-    headings = ("group", "step", "rollouts", "malformed", "no verdict", "perception reward", "reasoning reward")
-    return fill('<div class="vp">{}</div>', render_table(headings, rows))
+    headings = ("group", "step", "perception reward", "reasoning reward", "rollouts", "malformed", "no verdict")
+    return fill('<div class="vp vp-groups">{}</div>', render_table(headings, rows))
 
 
 def render_group(group: Group) -> Markup:
@@ -82,7 +82,7 @@ def _collapse(summary: GroupSummary) -> Markup:
 def _rewards(group: Group) -> Markup:
     headings = (
         "rollout",
-        *(f"{process} {part}" for process in ("P", "R") for part in ("acc", "form", "len", "reward", "A")),
+        *(f"{process} {part}" for process in ("P", "R") for part in ("acc", "form", "len", "reward", "adv")),
     )
     rows = [
         (
@@ -93,7 +93,7 @@ def _rewards(group: Group) -> Markup:
     ]
     note = Markup(
         '<p class="vp-note">P: perception (observation). R: reasoning (think and answer). reward = acc + form + len, '
-        "A: the advantage within the group. A dash is masked or not recorded.</p>"
+        "adv: the advantage within the group. A dash is masked or not recorded.</p>"
     )
     return render_table(headings, rows) + note
 
@@ -112,9 +112,8 @@ def _completion(rollout: Rollout, *, is_open: bool) -> Markup:
             fill('<section class="vp-block vp-{}"><h4>{}</h4>{}</section>', name, name, text_box(text))
             for name, text in texts
         )
-    advantages = (
-        f"A perception {_number(rollout.perception.advantage)}, reasoning {_number(rollout.reasoning.advantage)}"
-    )
+    perception, reasoning = (_number(reward.advantage) for reward in (rollout.perception, rollout.reasoning))
+    advantages = f"advantage: perception {perception}, reasoning {reasoning}"
     return fill(
         '<details class="vp-rollout"{}><summary>{} {} <span class="vp-quiet">{}; {}</span></summary>{}</details>',
         Markup(" open" if is_open else ""),

@@ -80,7 +80,7 @@ def render_trace(
         '<article class="vp vp-trace">{}{}<div class="vp-columns"><div>{}{}</div><div>{}{}</div></div>{}{}</article>',
         _head(row, links),
         _rejection(row),
-        _question(row, show_answered=True),
+        render_question(row, show_answered=True),
         Markup(media_html),
         join(_block(row, name) for name in BLOCKS),
         _verdict(row),
@@ -127,7 +127,7 @@ def _render_blind(row: Row) -> Markup:
     return fill(
         '<article class="vp vp-trace vp-blind"><p class="vp-chips">{}</p>{}{}</article>',
         chips([row.get("data_type") or "image or video: not recorded"], {}, ""),
-        _question(row, show_answered=False),
+        render_question(row),
         _section("observation", "", box),
     )
 
@@ -171,7 +171,8 @@ def _rejection(row: Row) -> Markup:
     )
 
 
-def _question(row: Row, *, show_answered: bool) -> Markup:
+def render_question(row: Row, *, show_answered: bool = False) -> Markup:
+    """The question, its options and the gold answer; show_answered marks the option that the trace names."""
     options = list(row.get("options") or ())
     solution = row.get("solution")
     gold = None if solution is None else gold_text(solution)

@@ -51,7 +51,7 @@ def test_masked_reward_is_a_dash_and_never_a_zero(tmp_path):
     masked = dict.fromkeys(("perception_accuracy", "perception_reward", "perception_advantage", "verdict"))
     found = read(write(tmp_path, [rollout(1, "p", 0, **masked), rollout(1, "p", 1, **masked)]))
     text = "".join(parse(render_group(found.group(0))).text)
-    assert "no verdict" in text and "A perception -" in text
+    assert "no verdict" in text and "advantage: perception -" in text
 
 
 def test_group_in_which_all_rewards_are_equal_says_what_that_means(tmp_path):

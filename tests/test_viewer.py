@@ -9,11 +9,20 @@ import pytest
 
 from app.labels import LabelStore
 from app.opened import open_viewer
+from curation.schema import REJECTED, ROLLOUT
+from curation.shards import write_rows
 from tests.browser import Browser, find_browser
-from tests.folders import kept_row, write_folder
-from tests.viewed import HOSTILE, HOSTILE_ID, NUM_KEPT, open_world, running, write_world
+from tests.folders import kept_row, rejected_row, write_folder
+from tests.viewed import HOSTILE, HOSTILE_ID, NUM_KEPT, hostile_row, open_world, running, write_world
 
 pytestmark = pytest.mark.timeout(120)
+
+# How many elements of ours could run something.
+_FOREIGN = """
+    const marked = '[onerror], [onload], [onmouseover], a[href^="javascript:" i], img[src=x], script, iframe, style';
+    return ['#top', '#list', '#main', '#filters'].reduce(
+      (num, place) => num + (document.querySelector(place)?.querySelectorAll(marked).length ?? 0), 0);
+"""
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +194,8 @@ def test_the_help_takes_no_keys_for_the_page_below_it(browser, address):
     browser.press("?")
     browser.wait_for_text("#help", "next row")
     browser.script("document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'j', bubbles: true}))")
-    browser.script("document.querySelector('#help').close()")
+    browser.click("#help button")
+    browser.wait_until(lambda: not browser.find_all("#help[open]"))
     browser.press("j")
     wait_for_row(browser, 2)
     time.sleep(0.2)
@@ -367,6 +377,42 @@ def test_a_duplicate_can_be_compared_with_the_row_it_repeats(browser, address):
     assert "accepted" in browser.wait_for_text("#main .viewer-compare thead", "rejected")
 
 
+@pytest.fixture
+def tried(tmp_path):
+    """A run that kept its second attempt at question 1, and one with another generator."""
+    write_folder(tmp_path / "run" / "dataset", [kept_row(1, attempt=2, answer="B")])
+    (tmp_path / "run" / "config.yaml").write_text("source: {kind: jsonl}\n")
+    first = rejected_row(1, "filter:score", answer="C", think="Based on the observations, ball 1 is green.", attempt=1)
+    other = rejected_row(2, "filter:score", attempt=1)
+    write_rows(tmp_path / "run/shards/00000.attempts.parquet", [first, other, kept_row(1, attempt=2)], REJECTED)
+    think = "Based on the observations, ball 1 is surely blue."
+    write_folder(tmp_path / "newer", [kept_row(1, generator="org/newer", think=think)])
+    return tmp_path
+
+
+def test_an_earlier_attempt_of_a_run_stands_beside_the_one_that_was_kept(browser, tried):
+    with running(open_viewer(str(tried / "run"), read_only=True)) as address:
+        browser.open(f"{address}?tab=compare&id={place_id(1)}")
+        heads = browser.wait_for_text("#main .viewer-compare thead", "rejected, attempt 1")
+        assert "accepted, attempt 2" in heads
+        assert [mark.text.strip() for mark in browser.find_all("#main .vp-think del")] == ["blue"]
+        assert [mark.text.strip() for mark in browser.find_all("#main .vp-think ins")] == ["green"]
+        assert not browser.find_all("#main .viewer-choice")  # two are all there are
+
+
+def test_two_generators_stand_side_by_side_and_any_two_can_be_chosen(browser, tried):
+    opened = open_viewer(str(tried / "run"), compare=[str(tried / "newer")], read_only=True)
+    with running(opened) as address:
+        browser.open(f"{address}?tab=compare&id={place_id(1)}")
+        assert "by org/newer" in browser.wait_for_text("#main .viewer-compare thead", "by org/generator")
+        assert [mark.text.strip() for mark in browser.find_all("#main .vp-think ins")] == ["surely"]
+        last = browser.find_all("#main .viewer-choice")[1].find_elements("css selector", "a")[-1]
+        browser.script("arguments[0].click()", last)
+        browser.wait_for_text("#main .viewer-compare thead", "attempt 1")
+        assert query(browser)["right"] == "2"
+        assert [mark.text.strip() for mark in browser.find_all("#main .vp-think ins")] == ["green"]
+
+
 # Label
 
 
@@ -425,6 +471,19 @@ def test_two_people_label_at_once_without_seeing_or_losing_each_other(browser, a
     assert store.labelled_ids("Grace") == store.labelled_ids("Linus")
 
 
+def test_the_head_of_the_page_stays_in_sight_and_a_row_is_read_from_its_beginning(browser, address):
+    browser.open(f"{address}?tab=browse&id={HOSTILE_ID}")
+    wait_until_listed = "return document.querySelector('#list').scrollTop > 0"
+    browser.wait_until(lambda: browser.script(wait_until_listed))
+    assert browser.script("return scrollY") == 0
+    browser.script("scrollTo(0, 900)")
+    browser.press("k")
+    browser.wait_until(lambda: browser.text("#main .vp-id") not in ("", HOSTILE_ID))
+    browser.wait_until(
+        lambda: browser.script("return document.querySelector('#main').getBoundingClientRect().top >= 0")
+    )
+
+
 def test_a_note_belongs_to_one_row_and_stays_when_its_label_could_not_be_saved(browser, address):
     browser.open(f"{address}?tab=label&sample=12&seed=21")
     browser.find("#note").send_keys("a note")
@@ -474,11 +533,42 @@ def test_hostile_text_shows_as_text_and_nothing_runs(browser, address, tab):
         # The right-to-left mark is named, not obeyed: it stands alone in a piece of its own.
         assert browser.script("return document.querySelector('#main .vp-observation .vp-char')?.title") == "U+202E"
     time.sleep(0.3)  # for whatever would run
-    foreign = browser.script(
-        "return document.querySelectorAll('#main script, #main iframe, #main [onerror], #main [onload],"
-        ' #main [onmouseover], #main a[href^="javascript:"], #main img[src=x], #list script, #top script\').length'
+    assert browser.script(_FOREIGN) == 0
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """A dataset of one row, in a folder with a hostile name, with rollouts; markup in every text of both."""
+    folder = write_folder(
+        tmp_path_factory.mktemp("hostile") / "<img src=x onerror='window.__pwned = 1'>", [hostile_row()]
     )
-    assert foreign == 0
+    texts = [field.name for field in ROLLOUT if field.type == "string" and field.name not in ("id", "verdict")]
+    written = [dict.fromkeys(texts, f"{HOSTILE} {number}") for number in range(3)]
+    rollouts = [
+        row | {"step": 1, "group": HOSTILE, "id": HOSTILE_ID, "rollout": place} for place, row in enumerate(written)
+    ]
+    write_rows(folder / "rollouts" / "rollouts-00000.parquet", rollouts, ROLLOUT)
+    opened = open_viewer(str(folder), labels=folder / "labels.sqlite")
+    with running(opened) as address:
+        yield address
+
+
+@pytest.mark.parametrize(
+    ("asked", "where"),
+    [
+        ("?tab=label", "#main .vp-observation"),
+        ("?tab=rollouts", "#main .vp-groups"),
+        ("?tab=rollouts&group=0", "#main .vp-rollout"),
+        ("?tab=browse&rows=all", "#list"),
+        ("", "#main"),
+    ],
+)
+def test_hostile_text_is_text_on_every_page_and_so_is_a_hostile_name(browser, hostile, asked, where):
+    browser.open(hostile + asked)
+    browser.wait_for_text(where, "<script>window.__pwned = 1</script>")
+    assert "<img src=x onerror=" in browser.text("#top h1")
+    time.sleep(0.3)  # for whatever would run
+    assert browser.script(_FOREIGN) == 0
 
 
 def test_a_megabyte_of_text_is_there_to_its_end_and_the_page_stays_usable(browser, address):

@@ -10,8 +10,9 @@ from app.address import Address
 from app.markup import fill, join, link
 from app.opened import Opened
 from app.pages import Screen, disabled, key_link
-from app.rollouts import NO_ROLLOUTS, GroupPage, Sort
+from app.rollouts import NO_ROLLOUTS, Group, GroupPage, Sort
 from app.rollouts_html import render_group, render_group_page
+from app.trace_html import render_question
 
 _ORDERS: Final = {"step": "by step", "collapse": "collapsed first", "spread": "widest spread first"}
 
@@ -26,14 +27,7 @@ def show_rollouts(opened: Opened, address: Address) -> Screen:
     if address.group is not None:
         group = rollouts.group(address.group)
         if group is not None:
-            back = link(address.link(group=None), "All groups")
-            asked = group.summary.question_id
-            question = link(Address(tab="browse", row_id=asked).link(), "Its question") if asked else Markup("")
-            return Screen(
-                address,
-                fill('<nav class="viewer-toolbar">{}{}</nav>{}', back, question, render_group(group)),
-                notes=notes,
-            )
+            return Screen(address, fill("{}{}", _asked(opened, address, group), render_group(group)), notes=notes)
         notes.append(f"There is no group {address.group:,}; there are {rollouts.num_groups:,}, from 0.")
         address = address.changed(group=None)
     order: Sort = "step"
@@ -60,6 +54,19 @@ def show_rollouts(opened: Opened, address: Address) -> Screen:
         _pager(page, address),
     )
     return Screen(address, main, notes=notes)
+
+
+def _asked(opened: Opened, address: Address, group: Group) -> Markup:
+    """What the group answers, if the open dataset has that question."""
+    back = link(address.link(group=None), "All groups")
+    row_id = group.summary.question_id
+    places = opened.dataset.places(row_id) if row_id else []
+    if not places:
+        said = "Its question is not among these rows." if row_id else "Which question it answers is not recorded."
+        return fill('<nav class="viewer-toolbar">{}</nav><p class="vp vp-quiet">{}</p>', back, said)
+    its_row = link(Address(tab="browse", row_id=row_id).link(), "Its row")
+    question = render_question(opened.dataset.row(places[0]))
+    return fill('<nav class="viewer-toolbar">{}{}</nav><div class="vp">{}</div>', back, its_row, question)
 
 
 def _pager(page: GroupPage, address: Address) -> Markup:
