@@ -290,6 +290,7 @@ def test_mean_window_is_odd_and_never_longer_than_the_curve(num_points):
     assert window % 2 == 1 and window <= max(1, num_points)
 
 
-def test_page_names_no_place_of_this_machine_but_the_run_directory_in_the_command(finished):
+def test_command_for_the_rollouts_names_dataset_and_run(finished):
     run_dir, page = finished
-    assert re.findall(r"python -m app --dataset \S+", page.text) == [f"python -m app --dataset {run_dir}"]
+    found = re.findall(r"python -m app .*?--rollouts \S+", page.text)
+    assert found == [f"python -m app --dataset org/VideoP2R-CoT-162K@v1.0.0 --rollouts {run_dir}"]

@@ -55,11 +55,11 @@ def print_estimate(
     architecture = load_architecture(config.model)
     estimates = [estimate_memory(config, stage, architecture, launch) for stage in stages_of(config.variant)]
     if PartialState().is_main_process:
-        console.print(_describe_model(config, architecture), highlight=False, markup=False)
+        console.print(_describe_model(config, architecture), highlight=False, markup=False, soft_wrap=True)
         console.print(_memory_table(estimates))
         console.print(_other_launches(config, architecture, launch))
         console.print(_time_table(config, architecture, launch, gpu, num_rows))
-        fits = "There is no GPU here; nothing was compared." if gpu is None else f"{gpu.name}, {_gib(gpu.num_bytes)}"
+        fits = "There is no GPU here, so nothing was compared." if gpu is None else f"{gpu.name}, {_gib(gpu.num_bytes)}"
         console.print(fits, highlight=False, markup=False)
     if gpu is not None:
         for estimate in estimates:
@@ -162,7 +162,10 @@ def _time_table(
     device: Device | None = ASSUMED if gpu is None else find_device(gpu.name)
     if device is None:
         return Table(title=f"The speed of {gpu.name if gpu else ''} is not known here, so there is no time.", box=None)
-    table = Table(box=SIMPLE_HEAD, title=f"Time, roughly ({launch.describe()}, {device.name})", title_justify="left")
+    assumed = ", assumed" if gpu is None else ""
+    table = Table(
+        box=SIMPLE_HEAD, title=f"Time, roughly ({launch.describe()}, {device.name}{assumed})", title_justify="left"
+    )
     for heading in ("", "one update", "of which", "updates", "all"):
         table.add_column(heading, justify="left" if heading in ("", "of which") else "right")
     for stage in stages_of(config.variant):

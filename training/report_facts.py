@@ -60,8 +60,16 @@ def rollout_section(record: RunRecord, stages: tuple[Stage, ...]) -> Section | N
     return Section(
         "Rollouts",
         lead=f"Of {record.num_rollout_files:,} updates, with completions, rewards and advantages. To read them:",
-        code=f"python -m app --dataset {shlex.quote(str(record.root))}",
+        code=shlex.join(("python", "-m", "app", "--dataset", _dataset(record), "--rollouts", str(record.root))),
     )
+
+
+def _dataset(record: RunRecord) -> str:
+    """As the viewer takes it."""
+    data = record.stages["rl"].data
+    if data is None:
+        return "NAME" if record.config is None else record.config.dataset.name
+    return data.name if data.revision is None else f"{data.name}@{data.revision}"
 
 
 def config_section(record: RunRecord) -> Section:
