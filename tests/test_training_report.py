@@ -87,7 +87,7 @@ def test_scores_stand_with_their_intervals_and_the_baseline(finished):
     assert "after RL 56.6 %" in " ".join(page.alts).replace("\u00a0", " ")
     assert "[53.5, 59.6] of 1,000" in text and "of 970" in text
     assert "27.4 %" in text  # the most frequent answer
-    assert "multiple choice 700 31.0 %" in text
+    assert "multiple choice 31.0 % 57.6 % [53.9, 61.2] of 700" in text
 
 
 def test_data_is_named_by_revision_and_commit_with_rows_left_out_by_reason(finished):

@@ -66,14 +66,13 @@ def _kinds(evaluations: Mapping[EvaluatedStage, Evaluation]) -> Table:
     kinds = {stage: {kind.kind: kind for kind in evaluation.by_kind} for stage, evaluation in evaluations.items()}
     rows = []
     for kind in last.by_kind:
-        cells = [Cell(f"{kind.num_questions:,}"), Cell(percent(kind.majority_score))]
+        cells = [Cell(percent(kind.majority_score))]
         for stage in evaluations:
             found = kinds[stage].get(kind.kind)
             cells.append(Cell(DASH) if found is None else _share_cell(found.sum_score, found.num_questions))
         rows.append(Row(kind.kind, tuple(cells)))
     headings = (
         "Accuracy by kind of question",
-        "questions",
         "most frequent answer",
         *(MODEL_TITLES[stage] for stage in evaluations),
     )
