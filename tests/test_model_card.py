@@ -3,13 +3,9 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard
 from pydantic import ValidationError
 
-from curation.errors import ConfigError
 from tests.hub.cards import check_card
-from tests.training_runs import COMMIT, evaluation, write_config, write_run
-from training.card_facts import gather_facts
-from training.data_facts import DataFacts, write_data_facts
+from tests.training_runs import evaluation
 from training.model_card import BenchmarkScore, ModelFacts, Stage, render_model_card, write_model_card
-from training.run_record import load_record
 
 SCORES = (
     BenchmarkScore(
@@ -203,41 +199,3 @@ def test_card_is_written_beside_the_weights_whole(tmp_path):
     path = write_model_card(tmp_path, FACTS)
     assert path == tmp_path / "README.md" and path.read_text() == render_model_card(FACTS)
     assert [found.name for found in tmp_path.iterdir()] == ["README.md"]
-
-
-def test_card_of_a_run_says_what_the_run_directory_says(tmp_path):
-    record = load_record(write_run(tmp_path / "run", num_sft=3))
-    facts = gather_facts(record, repo="org/VideoP2R-7B", license="apache-2.0")
-    assert (facts.dataset_repo, facts.dataset_tag) == ("org/VideoP2R-CoT-162K", "v1.0.0")
-    assert facts.dataset_commit == COMMIT and facts.base_model == "Qwen/Qwen2.5-VL-7B-Instruct"
-    assert [(stage.name, stage.num_updates) for stage in facts.stages] == [("sft", 3), ("pa_grpo", 1000)]
-    text = render_model_card(facts, record.evaluations)
-    assert "8 x NVIDIA A100" in text and "{question}" in text and check_card(text)[0] == []
-
-
-def test_card_of_a_run_on_a_local_folder_names_no_place_of_this_machine(tmp_path):
-    run_dir = write_run(tmp_path / "run", num_sft=3, num_rl=0)
-    engine = {"kind": "openai", "base_url": "http://10.0.0.7/v1", "model": "judge", "api_key_env": "SECRET_NAME"}
-    write_config(
-        run_dir,
-        variant="sft_only",
-        dataset={"name": str(tmp_path / "demo"), "media_root": str(tmp_path)},
-        model={"name": str(tmp_path)},
-        judge={"engine": engine},
-    )
-    facts = DataFacts(
-        name=str(tmp_path / "demo"), config="cot", revision=None, commit=None, num_published=3, num_used=3,
-        num_held_out=0, left_out={},
-    )  # fmt: skip
-    write_data_facts(run_dir / "sft", facts)
-    found = gather_facts(load_record(run_dir), repo=None, license=None)
-    text = render_model_card(found)
-    assert str(tmp_path) not in text and "10.0.0.7" not in text and "SECRET_NAME" not in text
-    assert found.dataset_repo is None and found.base_model is None and "not a published dataset" in text
-
-
-def test_unfinished_run_has_no_card(tmp_path):
-    with pytest.raises(ConfigError, match=r"stage rl of .* has not finished"):
-        gather_facts(load_record(write_run(tmp_path / "run", num_sft=3, num_rl=3)), repo=None, license=None)
-    with pytest.raises(ConfigError, match="no config"):
-        gather_facts(load_record(tmp_path), repo=None, license=None)
