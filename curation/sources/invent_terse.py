@@ -20,7 +20,7 @@ _QUESTIONS_PER_CLIP: Final = 2
 _NUM_FRAMES: Final = 4
 _MAX_SHAPES: Final = 3
 _STEP_PX: Final = (10, 13)  # from the middle of its quarter to either end of a path
-_JITTER_PX: Final = 10  # across that path
+_JITTER_PX: Final = 5  # across that path
 
 
 def invent_terse_media(num_questions: int, seed: int) -> Iterator[InventedMedia]:
