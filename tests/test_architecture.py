@@ -11,8 +11,9 @@ PUBLISHED_FORMAT = {"trace", "tasks", "schema", "judge", "engines", "video", "co
 # What a reader of published datasets needs besides: how one is named and found, its statistics, its media, its labels,
 # and what a word is.
 READING = {"locate", "report", "media", "agreement", "decoding", "scoring"}
-# What training needs besides: how a row's path leads to a file and what was measured of it, bars, locks.
-TRAINING = {"media", "journal", "budget", "progress", "rundir"}
+# What training needs besides: how a row's path leads to a file and what was measured of it, bars, locks, what an answer
+# says.
+TRAINING = {"media", "journal", "budget", "progress", "rundir", "scoring"}
 STAGES = {"sources", "generate", "filters", "verify", "stats"}
 LEAVES = {"trace", "tasks", "schema", "errors", "judge", "prompts", "config", "journal"}
 HEAVY = {

@@ -1,0 +1,153 @@
+"""What a score depends on besides the model. Scores with different fingerprints never stand in one table.
+
+One benchmark's fingerprint is of one run; a table holds several benchmarks, which have their own questions and media
+but share everything else (`TABLE_WIDE`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from curation.errors import UserError
+
+Name = Annotated[str, Field(min_length=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+# What every benchmark of a table shares. The prompt's text is the benchmark's own under `official`; its name is not.
+TABLE_WIDE: Final = ("protocol", "prompt", "frames", "decoding", "code_version")
+_RULES: Final = ("answers", "scoring", "protocols")
+
+
+class MixedFingerprints(UserError, ValueError):
+    """Scores that were not made in the same way were about to stand side by side."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Frames(_Part):
+    """What the model sees of a video.
+
+    num_frames: at most. fps: a short video gets this many a second instead; None when it gets num_frames anyway.
+    sent_as: a server that gets a list of images sees image tokens and no times (Qwen2.5-VL), which is another task.
+    reader: the decoder and the rule by which it picks frames.
+    """
+
+    num_frames: PositiveInt
+    fps: PositiveFloat | None
+    min_pixels: PositiveInt
+    max_pixels: PositiveInt
+    sent_as: Literal["video", "images", "nothing"]
+    reader: Name
+
+
+class Decoding(_Part):
+    """How the answer is sampled; seed: None when the engine chose."""
+
+    temperature: NonNegativeFloat
+    top_p: Annotated[float, Field(gt=0, le=1)]
+    max_tokens: PositiveInt
+    seed: int | None = None
+
+
+class Fingerprint(_Part):
+    """One model's run over one benchmark, without the model.
+
+    prompt: its name, such as "trace" or "direct"; prompt_sha256: of its text. questions_sha256 and media_sha256: of
+    `hash_questions` and `hash_media`. judge: the model that judges open answers, None where none does.
+    code_version: of `code_version`.
+    """
+
+    benchmark: Name
+    protocol: Literal["videor1", "official"]
+    prompt: Name
+    prompt_sha256: Sha256
+    frames: Frames
+    decoding: Decoding
+    dataset_revision: Name
+    questions_sha256: Sha256
+    media_sha256: Sha256
+    judge: Name | None
+    code_version: Name
+
+    @property
+    def sha256(self) -> str:
+        """The same for the same values on every machine and in every process."""
+        return _digest(self.model_dump(mode="json"))
+
+
+def same_table(fingerprints: Iterable[Fingerprint]) -> None:
+    """Raises MixedFingerprints, naming the first field that differs, unless all may stand in one table.
+
+    Of one benchmark all are equal; of different ones all agree in TABLE_WIDE.
+    """
+    first: Fingerprint | None = None
+    seen: dict[str, Fingerprint] = {}
+    for found in fingerprints:
+        first = first or found
+        reference = seen.setdefault(found.benchmark, found)
+        for left, right, names in ((first, found, TABLE_WIDE), (reference, found, None)):
+            if differing := differences(left, right, names):
+                field, (one, other) = next(iter(differing.items()))
+                raise MixedFingerprints(
+                    f"scores of {left.benchmark} and {right.benchmark} cannot stand in one table: {field} is {one} "
+                    f"for one and {other} for the other. Evaluate both in the same way, or make two tables."
+                )
+
+
+def differences(
+    left: Fingerprint, right: Fingerprint, fields: Iterable[str] | None = None
+) -> dict[str, tuple[object, object]]:
+    """Field -> its two values, where they differ; a field of a part reads "frames.max_pixels"."""
+    ours, theirs = (
+        _flatten(found.model_dump(mode="json", include=None if fields is None else set(fields)))
+        for found in (left, right)
+    )
+    return {name: (ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]}
+
+
+def hash_questions(ids: Iterable[str]) -> str:
+    """Of the questions that were asked, in any order: a part of a benchmark is another benchmark."""
+    return _digest(sorted(ids))
+
+
+def hash_media(sha256s: Mapping[str, str | None]) -> str:
+    """Of every media path and its sha256, in any order; None is missing, which is a difference too."""
+    return _digest(dict(sha256s))
+
+
+def code_version() -> str:
+    """Of the code that turns an output into a score, so that old scores are not mixed with those of a changed rule.
+
+    Saved outputs can be scored again at no cost.
+    """
+    folders = ((files("curation"), ("tasks",)), (files("curation") / "scoring", ("",)), (files(__package__), _RULES))
+    digest = hashlib.sha256()
+    for folder, beginnings in folders:
+        sources = {entry.name: entry for entry in folder.iterdir() if entry.name.endswith(".py")}
+        for name in sorted(sources):
+            if name.startswith(beginnings):
+                digest.update(sources[name].read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _flatten(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
