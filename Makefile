@@ -31,7 +31,7 @@ lint: .venv/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/.ready
+bench: .venv/.ready browser
 	$(BIN)/python tests/bench/bench_scoring.py
 	$(BIN)/python tests/bench/bench_engine.py
 	$(BIN)/python tests/bench/bench_frames.py
@@ -39,6 +39,8 @@ bench: .venv/.ready
 	$(BIN)/python tests/bench/bench_publish.py
 	$(BIN)/python tests/bench/bench_diff.py
 	$(BIN)/python tests/bench/bench_frame_hashes.py
+	$(BIN)/python tests/bench/bench_viewer_rows.py
+	$(BIN)/python tests/bench/bench_viewer.py
 
 vllm-check: .venv/.ready
 	$(BIN)/python tests/bench/vllm_check.py
