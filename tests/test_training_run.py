@@ -55,15 +55,24 @@ def test_every_config_runs_one_update_of_a_tiny_model(world, tmp_path, config):
 def test_what_is_done_is_not_done_again(world, tmp_path):
     config = small_config(world, tmp_path / "run")
     pipeline.run(config)
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if "report" not in str(path)}
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     pipeline.run(config)
-    after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if "report" not in str(path)}
-    assert {path for path in before if path.is_file() and before[path] != after[path]} <= {tmp_path / "run/config.yaml"}
+    written = {path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_mtime_ns != before.get(path)}
+    assert {path.name for path in written if path.suffix != ".png"} == {"config.yaml", "README.md", "report.html"}
+
+
+def test_stages_can_be_run_one_by_one_and_say_which_one_is_missing(world, tmp_path, capsys):
+    arguments = [CONFIG, *small(world, tmp_path / "run")]
+    assert main([*arguments, "--stage", "rl"]) == 2
+    assert "--stage sft" in capsys.readouterr().err.splitlines()[-1]
+    for stage in ("sft", "rl", "evaluate", "report"):
+        assert main([*arguments, "--stage", stage]) == 0
+    assert sorted(path.name for path in (tmp_path / "run/evaluation").glob("*.json")) == ["rl.json", "sft.json"]
 
 
 def test_variants_are_compared_from_one_sft_checkpoint(world, tmp_path, capsys):
     arguments = [CONFIG, *small(world, tmp_path / "run"), "--compare", "sft_only,grpo,full", "--seeds", "0,1"]
-    assert main(arguments) == 0
+    assert main(arguments) == 0, capsys.readouterr().err
     shown = capsys.readouterr().out
     assert all(name in shown for name in ("sft_only", "grpo", "full")), shown
     runs = sorted(path.name for path in (tmp_path / "run" / "compare").iterdir() if path.is_dir())

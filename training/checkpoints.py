@@ -22,7 +22,7 @@ from transformers import TrainerCallback
 
 from training.config import ModelConfig
 from training.models import Processor, load_model, save_processor
-from training.run_record import FinishedStage
+from training.run_record import FinishedStage, load_finished
 
 _WHOLE: Final = "whole"
 
@@ -45,9 +45,8 @@ def step_of(checkpoint: Path) -> int:
 
 
 def load_stage(folder: Path) -> FinishedStage | None:
-    """None when the stage is not done."""
-    path = folder / "stage.json"
-    return FinishedStage.model_validate_json(path.read_bytes()) if path.is_file() else None
+    """None when the stage is not done. Raises RunDirectoryError."""
+    return load_finished(folder / "stage.json")
 
 
 class StageCallback(TrainerCallback):

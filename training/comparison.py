@@ -115,16 +115,11 @@ def mean_of(values: Sequence[float]) -> SeedMean:
 
 
 def print_comparison(summaries: Sequence[VariantSummary], folder: Path, console: Console | None = None) -> Path:
-    """Print a table; write comparison.html and its pictures to `folder`. Returns the page."""
-    table = ConsoleTable(box=SIMPLE_HEAD, title="Held-out scores, percent", title_justify="left")
+    """Print a table for each measure; write comparison.html and its pictures to `folder`. Returns the page."""
     page = _tabulate(summaries)
-    for place, heading in enumerate(page.headings):
-        table.add_column(heading, justify="right" if place else "left")
-    for row in page.rows:
-        cells = (f"{cell.text}\n{cell.note}" if cell.note else cell.text for cell in row.cells)
-        table.add_row(*(Text(text) for text in (row.name, *cells)))
     console = console or Console()
-    console.print(table)
+    for measure in MEASURES:  # one below the other, so that they fit 80 columns
+        console.print(_console_table(summaries, measure))
     console.print(page.note, style="dim", highlight=False)
     folder.mkdir(parents=True, exist_ok=True)
     return write_page(
@@ -158,6 +153,23 @@ def _difference(
                 return None
             differences.append(ours - theirs)
     return mean_of(differences) if differences else None
+
+
+def _console_table(summaries: Sequence[VariantSummary], measure: Measure) -> ConsoleTable:
+    references = [name for name in REFERENCES if any(name == summary.variant for summary in summaries)]
+    title = f"Held-out {measure.name.lower()}, percent"
+    table = ConsoleTable(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    table.add_column("variant", no_wrap=True)
+    for heading in ("seeds", "mean", *(f"over {reference}" for reference in references)):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for summary in summaries:
+        cells = [
+            _share(summary.shares[measure.name]),
+            *(_points(summary.differences.get((measure.name, reference))) for reference in references),
+        ]
+        texts = (f"{cell.text} {cell.note}".strip().replace(NARROW, " ") for cell in cells)
+        table.add_row(summary.variant, str(len(summary.seeds)), *(Text(text) for text in texts))
+    return table
 
 
 def _tabulate(summaries: Sequence[VariantSummary]) -> Table:

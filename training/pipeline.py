@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -25,7 +26,8 @@ from training.collate import render_target
 from training.comparison import print_comparison, summarise
 from training.config import ModelConfig, TrainConfig, Variant
 from training.data import TrainingRows, load_rows
-from training.evaluation_facts import EvaluatedStage, Evaluation, load_evaluation
+from training.described_model import write_card
+from training.evaluation_facts import EvaluatedStage, Evaluation, load_evaluation, write_evaluation
 from training.held_out import score_held_out, split_held_out
 from training.push import push_model
 from training.report import write_report
@@ -44,7 +46,7 @@ def run(config: TrainConfig, stage: str = "all") -> None:
         _check(config, place)
         _on_main_process(lambda: _prepare(config, place))
         _train(config, place, stage)
-    _on_main_process(lambda: _finish(place))
+    _on_main_process(lambda: _finish(config, place))
 
 
 def _train(config: TrainConfig, place: TrainingRun, stage: str) -> None:
@@ -59,6 +61,8 @@ def _train(config: TrainConfig, place: TrainingRun, stage: str) -> None:
             rows = _training_rows(config, "cot" if name == "sft" else "rl")
             train = train_sft if name == "sft" else train_rl
             train(config, model, rows, place.stage(name))
+        if stage == name:
+            return
         model = _trained(config, place, name)
         if stage in ("all", "evaluate"):
             _score(config, place, model, name)
@@ -74,8 +78,10 @@ def compare(config: TrainConfig, variants: Sequence[str], seeds: Sequence[int]) 
     if odd := [name for name in variants if name in ("rl_only", "agnostic_sft")]:
         raise ConfigError(f"variant {odd[0]} does not begin with this SFT checkpoint. Run it by itself.")
     place = TrainingRun(config.run_dir)
-    run(config.model_copy(update={"variant": "sft_only"}))
+    run(config, "sft")
     after_sft = _trained(config, place, "sft")
+    _score(config, place, after_sft, "sft")
+    before = _read_score(place, "sft").model_copy(update={"stage": "base"})
     evaluations: dict[tuple[str, int], Evaluation] = {}
     for seed in seeds:
         for name in variants:
@@ -83,6 +89,7 @@ def compare(config: TrainConfig, variants: Sequence[str], seeds: Sequence[int]) 
                 evaluations[name, seed] = _read_score(place, "sft")
                 continue
             own = TrainingRun(place.root / "compare" / f"{name}-seed{seed}")
+            _on_main_process(partial(write_evaluation, own.evaluations / "base.json", before))
             branch = apply_variant(config.model_copy(update={"variant": name})).model_copy(
                 update={"variant": "rl_only", "model": after_sft, "seed": seed, "run_dir": own.root}
             )
@@ -94,9 +101,12 @@ def compare(config: TrainConfig, variants: Sequence[str], seeds: Sequence[int]) 
 
 def push(config: TrainConfig, repo: str) -> None:
     """Upload the model of the last stage. Raises ConfigError and HubError."""
-    model = TrainingRun(config.run_dir).model(stages_of(config.variant)[-1])
+    config = apply_variant(config)
+    place = TrainingRun(config.run_dir)
 
     def upload() -> None:
+        model = place.model(stages_of(config.variant)[-1])
+        write_card(config, place, repo)
         Console().print(f"pushed   {repo}@{push_model(model, repo)}", highlight=False)
 
     _on_main_process(upload)
@@ -178,7 +188,8 @@ def _read_score(place: TrainingRun, stage: EvaluatedStage) -> Evaluation:
     return evaluation
 
 
-def _finish(place: TrainingRun) -> None:
+def _finish(config: TrainConfig, place: TrainingRun) -> None:
+    write_card(config, place)
     report = write_report(place.root)
     Console().print(f"report   {report}", highlight=False, soft_wrap=True)
 

@@ -110,7 +110,7 @@ def load_record(root: Path) -> RunRecord:
         metrics = load_metrics(folder / "metrics.jsonl")
         if metrics.num_unreadable:
             problems.append(f"{folder / 'metrics.jsonl'}: {metrics.num_unreadable:,} lines are no JSON; left out")
-        finished = attempt(_load_finished, folder / "stage.json")
+        finished = attempt(load_finished, folder / "stage.json")
         data = attempt(load_data_facts, folder)
         stages[name] = StageRecord(name, metrics, finished, data)
     evaluations: dict[EvaluatedStage, Evaluation] = {}
@@ -170,7 +170,8 @@ def _load_config(path: Path) -> TrainConfig:
     return load_config(TrainConfig, path)
 
 
-def _load_finished(path: Path) -> FinishedStage | None:
+def load_finished(path: Path) -> FinishedStage | None:
+    """stage.json; None while the stage is not done. Raises RunDirectoryError that names the field."""
     if not path.is_file():
         return None
     try:
