@@ -131,11 +131,12 @@ def _check(config: TrainConfig, place: TrainingRun) -> None:
 def _prepare(config: TrainConfig, place: TrainingRun) -> None:
     """The dataset and the first model, where the config says how to make them."""
     dataset = config.dataset
-    if dataset.curate is not None and not Path(dataset.name).exists():
+    finished = Path(dataset.name) / "report.json"  # a curation writes it last
+    if dataset.curate is not None and not finished.exists():
         command = [sys.executable, "-m", "curation", "run", str(dataset.curate)]
         if subprocess.run(command, check=False).returncode != 0:
             raise ConfigError(f"{dataset.name} could not be curated. See above, then run {' '.join(command[1:])}.")
-        if not Path(dataset.name).exists():
+        if not finished.exists():
             raise ConfigError(f"{dataset.curate} does not make {dataset.name}. Set dataset.name to its run_dir.")
     keep_config(place, config)
     if config.model.scratch is not None and not Path(config.model.name).exists():
