@@ -135,8 +135,8 @@ def save_model(trainer: Any, processor: Processor, base: ModelConfig, folder: Pa
     model, torn = folder / "model", folder / "model.tmp"
     dtype = getattr(torch, base.dtype)
     has_adapter = isinstance(trainer.accelerator.unwrap_model(trainer.model), PeftModel)
-    if not trainer.is_deepspeed_enabled:
-        trainer.model.to(dtype)  # trained in float32 where the optimizer keeps no copy of its own
+    if not has_adapter and not trainer.is_deepspeed_enabled:
+        trainer.model.to(dtype)  # trained in float32, because the optimizer keeps no copy of its own
     trainer.save_model(str(folder / "adapter" if has_adapter else torn))
     state.wait_for_everyone()
     if has_adapter:

@@ -63,6 +63,16 @@ class Encoded:
     vision: Vision
 
 
+class UnusableMediaError(UserError):
+    """A row's media cannot be used.
+
+    An error of a DataLoader's worker is made once more from the text of its traceback, whose last line is the message.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text.rstrip().rpartition("\n")[2].removeprefix(f"{__name__}.{type(self).__name__}: "))
+
+
 class Collator:
     """Called with rows of `data.load_rows`, returns the batch that the model takes (`stack`). May be sent to workers.
 
@@ -95,7 +105,7 @@ class Collator:
         return stack([self.encode(row) for row in rows], self._processor, self._padding_side)
 
     def encode(self, row: Mapping[str, Any]) -> Encoded:
-        """One row with its media. Raises UserError when these cannot be decoded."""
+        """One row with its media. Raises UnusableMediaError."""
         question = Question.from_row(row)
         vision = self.look(row)
         turn = self._turns[question.data_type]
@@ -108,15 +118,16 @@ class Collator:
         return Encoded((*turn.before, *pads, *turn.between, *text_ids, *turn.after), target_ids, vision)
 
     def look(self, row: Mapping[str, Any]) -> Vision:
-        """The media of one row. Raises UserError: a run must not go on with another clip in the place of this one."""
+        """Raises UnusableMediaError: a run must not go on with another clip in the place of this one."""
         try:
             frames = read_cached_frames(Path(row[MEDIA_FILE]), self._video, self._cache, row.get(CONTENT_SHA256))
             if frames.kind != row["data_type"]:
                 raise MediaError("wrong_kind", f"the question says {row['data_type']}, the file is {frames.kind}")
             return _see(frames, self._processor)
         except MediaError as error:
-            raise UserError(
-                f"the media {row['path']} of question {row['id']} cannot be used ({error.reason}): {error}. Fetch the "
+            reason = " ".join(str(error).split())
+            raise UnusableMediaError(
+                f"the media {row['path']} of question {row['id']} cannot be used ({error.reason}): {reason}. Fetch the "
                 "file again, or delete it: rows without media are left out and counted."
             ) from error
 

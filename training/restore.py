@@ -27,3 +27,8 @@ class RestoringTrainer(Trainer):
             return
         dtype: Any = str(target.dtype).removeprefix("torch.")
         target.load_state_dict(load_model(ModelConfig(name=resume_from_checkpoint, dtype=dtype)).state_dict())
+
+    def _run_epoch(self, *args: Any, **options: Any) -> None:
+        """transformers takes one update too many when the checkpoint is of the last one."""
+        if self.state.global_step < self.state.max_steps:
+            super()._run_epoch(*args, **options)  # type: ignore[no-untyped-call]

@@ -1,7 +1,7 @@
 """Stage SFT: the published traces into a model (VideoP2R section 3.1), on TRL's SFTTrainer with our collator.
 
-The loss is over the assistant's tokens alone, a mean over all such tokens of an update. Every row brings its own media
-into the forward; the collator checks that they fit their placeholders.
+The loss is over the assistant's tokens alone, a mean over all such tokens of an update, whatever passes and processes
+they are spread over. Every row brings its own media into the forward, or the run stops.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from curation.errors import ConfigError
 from curation.prompts import load_trace_prompt
 from training.checkpoints import StageCallback, find_checkpoint, finish_stage, load_stage
-from training.collate import Collator
+from training.collate import Collator, check_vision
 from training.config import LoraConfig, ModelConfig, TrainConfig
 from training.data import TrainingRows
 from training.data_facts import describe_data, write_data_facts
@@ -38,6 +38,15 @@ _OPTIMISER: Final[Mapping[str, Any]] = {
     "max_grad_norm": 5.0,
     "gradient_checkpointing": True,
 }
+# What the collator relies on: otherwise rows would lose their media, their end, or their neighbours' times.
+_FIXED: Final[Mapping[str, Any]] = {
+    "remove_unused_columns": False,
+    "dataset_kwargs": {"skip_prepare_dataset": True},
+    "max_length": None,
+    "packing": False,
+    "padding_free": False,
+    "accelerator_config": {"dispatch_batches": False, "split_batches": False},
+}
 
 
 def sft_args(config: TrainConfig, folder: Path) -> Any:
@@ -45,6 +54,9 @@ def sft_args(config: TrainConfig, folder: Path) -> Any:
     sft = config.sft
     if unknown := sorted(set(sft.trainer_args) - {field.name for field in fields(SFTConfig)}):
         raise ConfigError(f"sft.trainer_args.{unknown[0]} is no field of TRL's SFTConfig. Correct or remove it.")
+    if fixed := sorted(set(sft.trainer_args) & set(_FIXED)):
+        value = _FIXED[fixed[0]]
+        raise ConfigError(f"sft.trainer_args.{fixed[0]} must stay {value}, for rows to keep their media. Remove it.")
     ours = {
         "output_dir": str(folder / "checkpoints"),
         "seed": config.seed,
@@ -57,21 +69,24 @@ def sft_args(config: TrainConfig, folder: Path) -> Any:
         "fp16": config.model.dtype == "float16",
         "use_cpu": not torch.cuda.is_available(),
         "dataloader_num_workers": sft.num_workers,
-        "remove_unused_columns": False,
-        "dataset_kwargs": {"skip_prepare_dataset": True},
-        "max_length": None,  # a cut prompt would have placeholders without pixels
-        "packing": False,
         "save_strategy": "steps",
         "save_steps": sft.checkpoint_every,
         "save_total_limit": sft.keep_checkpoints,
         "logging_steps": 1,
+        "logging_nan_inf_filter": False,  # it would log the mean of other updates in the place of a loss that is none
         "disable_tqdm": True,  # update_progress.py shows what matters
         "report_to": config.report_to,
     }
     try:
-        return SFTConfig(**{**_OPTIMISER, **ours, **sft.trainer_args})
+        args = SFTConfig(**{**_OPTIMISER, **ours, **_FIXED, **sft.trainer_args})
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"section sft cannot be run: {' '.join(str(error).split())}") from error
+        raise _refusal(error) from error
+    if args.n_gpu > 1:  # torch would cut the batch in two, and the pixels somewhere else than the rows
+        raise ConfigError(
+            f"{args.n_gpu} GPUs are visible to one process. Start one process for each, with accelerate launch, or set "
+            "CUDA_VISIBLE_DEVICES to one of them."
+        )
+    return args
 
 
 def lora_config(config: LoraConfig | None) -> Any:
@@ -104,19 +119,52 @@ def build_sft_trainer(
         template=config.input.template,
         cache=build_cache(config.input.cache),
     )
-    return _SftTrainer(
-        model=model,
-        args=sft_args(config, folder),
-        train_dataset=rows,
-        data_collator=collator,
-        processing_class=processor.tokenizer,
-        callbacks=list(callbacks),
-        peft_config=lora_config(config.lora),
-    )
+    args = sft_args(config, folder)
+    try:
+        return _SftTrainer(
+            model=model,
+            args=args,
+            train_dataset=rows,
+            data_collator=collator,
+            processor=processor,
+            callbacks=list(callbacks),
+            peft_config=lora_config(config.lora),
+        )
+    except (ImportError, RuntimeError, ValueError) as error:
+        raise _refusal(error) from error
 
 
 class _SftTrainer(RestoringTrainer, SFTTrainer):
-    """TRL's, resumed from the weights of its checkpoint."""
+    """TRL's, with every row's media in every forward, and with the same loss however an update is cut into passes."""
+
+    def __init__(self, *, processor: Processor, **options: Any) -> None:
+        super().__init__(processing_class=processor.tokenizer, **options)
+        self._processor = processor
+        # transformers takes Qwen2.5-VL for one of the models that cannot average over all tokens of an update, and
+        # would average the averages of its passes. But the loss is TRL's here, and that one can.
+        self.model_accepts_loss_kwargs = True
+        self.add_callback(_TokenCount(self))
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **options: Any) -> Any:
+        """TRL's. Raises ValueError when a row lacks its media."""
+        check_vision(inputs, self._processor)
+        return super().compute_loss(model, inputs, *args, **options)  # type: ignore[no-untyped-call]
+
+
+class _TokenCount(TrainerCallback):
+    """TRL counts tokens from nought after a resume; this goes on from the count of the checkpoint."""
+
+    def __init__(self, trainer: _SftTrainer) -> None:
+        self._trainer = trainer
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The last count that was logged."""
+        counts = [entry["num_tokens"] for entry in state.log_history if "num_tokens" in entry]
+        self._trainer._total_train_tokens = int(counts[-1]) if counts else 0
+
+
+def _refusal(error: Exception) -> ConfigError:
+    return ConfigError(f"section sft cannot be run: {' '.join(str(error).split())}")
 
 
 def train_sft(config: TrainConfig, base: ModelConfig, rows: TrainingRows, folder: Path) -> FinishedStage:
