@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from curation.tasks import score_answer
 from training.benchmarks import scoring_rules
 from training.benchmarks.answers import (
     lenient_passages,
@@ -21,6 +23,18 @@ from training.benchmarks.answers import (
     read_yes_no,
     videor1_passage,
 )
+from training.benchmarks.fingerprint import (
+    TABLE_WIDE,
+    Fingerprint,
+    MixedFingerprints,
+    code_version,
+    differences,
+    hash_media,
+    hash_questions,
+    same_table,
+)
+from training.benchmarks.protocols import ScoredRow, nested_weights, summarise
+from training.benchmarks.scoring import KINDS, PROTOCOLS, Failure, Gold, Reply, RowScore, score_reply
 from training.benchmarks.scoring_rules import (
     box_iou,
     interval_iou,
@@ -302,6 +316,509 @@ def test_overlap_is_what_was_computed_by_hand():
     assert interval_iou((0, 1), (1, 2)) == interval_iou((0, 1), (5, 6)) == 0.0
     assert box_iou((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(2 / 6)
     assert box_iou((0, 0, 1, 1), (2, 2, 3, 3)) == box_iou((0, 0, 1, 1), (1, 0, 2, 1)) == 0.0
+
+
+# --- one reply --------------------------------------------------------------------------------------------------------
+
+
+def tagged(text):
+    return f"<think>A man walks.</think><answer>{text}</answer>"
+
+
+def row(gold, output, protocol, **reply):
+    return score_reply(gold, Reply(output, **reply), protocol)
+
+
+def scores(gold, output):
+    """(official, videor1, lenient of videor1)."""
+    official, videor1 = (row(gold, output, protocol) for protocol in ("official", "videor1"))
+    return official.score, videor1.score, videor1.lenient
+
+
+CHOICE = Gold("mc", "B", FOUR)
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (tagged("B"), (1, 1, 1)),
+        (tagged("B."), (1, 0, 1)),
+        (tagged("(B)"), (1, 0, 1)),
+        (tagged("b"), (1, 0, 1)),
+        (tagged("B. a blue car"), (1, 0, 1)),
+        (tagged("A"), (0, 0, 0)),
+        ("B", (1, 1, 1)),
+        ("B is what I see, as it turns left", (0, 0, 1)),
+        ("<think>It is B</think> <answer>B", (0, 0, 1)),
+        ("<answer>A</answer><answer>B</answer>", (0, 0, 0)),
+        (tagged("A or B"), (0, 0, 0)),
+        ("", (0, 0, 0)),
+    ],
+)
+def test_a_letter_under_both_protocols_and_what_the_lenient_reading_would_add(output, expected):
+    assert scores(CHOICE, output) == expected
+
+
+def test_t15_an_error_is_a_failure_of_its_own_and_not_an_answer():
+    assert row(CHOICE, "<answer>error</answer>", "videor1").failure == Failure.UNPARSED
+    for protocol in PROTOCOLS:
+        failures = [
+            row(CHOICE, None, protocol),
+            row(CHOICE, None, protocol, is_missing_video=True),
+            row(CHOICE, " \n", protocol),
+            row(CHOICE, tagged("none"), protocol),
+            row(CHOICE, tagged("B"), protocol),
+        ]
+        assert [score.failure for score in failures] == [
+            Failure.NO_OUTPUT,
+            Failure.MISSING_VIDEO,
+            Failure.EMPTY,
+            Failure.UNPARSED,
+            None,
+        ]
+        assert [score.score for score in failures] == [0, 0, 0, 0, 1]
+
+
+def test_an_output_without_its_video_was_never_asked_and_scores_nothing():
+    assert row(CHOICE, tagged("B"), "official", is_missing_video=True).score == 0
+
+
+def test_t6_the_tenth_option_scores_and_a_letter_beyond_the_options_is_unparsed():
+    assert scores(Gold("mc", "J", TEN), tagged("J")) == (1, 1, 1)
+    assert row(CHOICE, tagged("J"), "official").failure == row(CHOICE, tagged("J"), "videor1").failure == "unparsed"
+
+
+def test_t3_two_questions_of_videommmu_have_their_options_in_the_picture_only():
+    assert scores(Gold("mc", "E", ("A. ", "B. ", "C. ", "D. ", "E. ")), tagged("E")) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "expected"),
+    [
+        ("4", "4", (1, 1, 1)),
+        ("4", "4.0", (1, 0, 0)),
+        ("4", "1,000", (0, 0, 0)),
+        ("1,000", "1,000", (1, 1, 1)),
+        ("1000", "1,000", (1, 0, 0)),
+        ("12.97", "12.974", (1, 1, 1)),
+        ("12.97", "12.97 m/s", (1, 0, 1)),
+        ("12.97", "12.9", (0, 0, 0)),
+        ("4", "3 or 4", (0, 0, 0)),
+        ("4", "nan", (0, 0, 0)),
+    ],
+)
+def test_a_numeric_answer_of_videommmu_under_both_protocols(gold, answer, expected):
+    assert scores(Gold("numeric", gold), tagged(answer)) == expected
+
+
+def test_an_open_text_of_videommmu_counts_where_it_is_contained():
+    assert scores(Gold("numeric", "an aldose"), tagged("It is an aldose."))[0] == 1
+    assert scores(Gold("numeric", "an aldose"), tagged("a ketose"))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("4", (1.0, 1.0, 1.0)),
+        ("3", (0.6, 0.5, 0.5)),
+        ("2", (0.1, 0.0, 0.0)),
+        ("3 tables", (0.6, 0.0, 0.5)),
+        ("about 3", (0.0, 0.0, 0.0)),
+        ("1,000", (0.0, 0.0, 0.0)),
+        ("four", (0.0, 0.0, 0.0)),
+        ("nan", (0.0, 0.0, 0.0)),
+    ],
+)
+def test_a_number_of_vsi_bench_under_both_protocols(answer, expected):
+    assert scores(Gold("regression", "4"), tagged(answer)) == pytest.approx(expected)
+
+
+def test_a_thousand_with_a_comma_is_a_number_to_videor1_only():
+    assert scores(Gold("regression", "1000"), tagged("1,000")) == (0, 1, 1)
+
+
+def test_yes_and_no_and_captions_are_literal_in_videor1():
+    assert scores(Gold("yesno", "yes"), tagged("yes")) == (1, 1, 1)
+    assert scores(Gold("yesno", "yes"), tagged("Yes.")) == (1, 0, 0)
+    caption = Gold("match", CAPTIONS[0][1], CAPTIONS[0])
+    assert scores(caption, tagged(CAPTIONS[0][1])) == (1, 1, 1)
+    assert scores(caption, tagged("Option 2")) == (1, 0, 0)
+    assert scores(caption, tagged("Option 1"))[0] == 0
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_vcr_intervals_need_more_than_seven_tenths_and_boxes_more_than_a_half(protocol):
+    interval, box = Gold("interval", "[0, 10]"), Gold("box", "[0, 0, 10, 10]")
+    assert row(interval, tagged("[3, 10]"), protocol).score == 0  # exactly 0.7
+    assert row(interval, tagged("[2.9, 10]"), protocol).score == 1
+    assert row(box, tagged("[0, 0, 10, 5]"), protocol).score == 0  # exactly 0.5
+    assert row(box, tagged("[0, 0, 10, 6]"), protocol).score == 1
+    assert row(interval, tagged("ten seconds"), protocol).failure == Failure.UNPARSED
+    assert row(box, tagged("top left"), protocol).failure == Failure.UNPARSED
+
+
+def test_an_open_answer_is_the_judges_and_without_a_verdict_counted_as_that():
+    kitchen = Gold("open", "Kitchen")
+    judged = {"is_judged": True}
+    assert row(kitchen, tagged("the room with the stove"), "official", verdict=True, **judged).score == 1
+    assert row(kitchen, tagged("kitchen"), "official", verdict=False, **judged).score == 0
+    unjudged = row(kitchen, tagged("kitchen"), "official", **judged)
+    assert (unjudged.score, unjudged.failure) == (0, Failure.NO_VERDICT)
+    assert row(kitchen, tagged("kitchen."), "official").score == 1
+    assert row(kitchen, tagged("the room with the stove"), "official").score == 0
+
+
+def test_a_verdict_is_for_open_answers_only():
+    assert row(CHOICE, tagged("A"), "official", is_judged=True, verdict=True).score == 0
+
+
+def test_the_other_kinds_score_as_in_verification_and_rl():
+    read, told = Gold("ocr", "STOP HERE"), Gold("free-form", "a red car turns left")
+    for kind, gold, answer in (("OCR", read, "STOP THERE"), ("free-form", told, "a car turns")):
+        official, videor1, _ = scores(gold, tagged(answer))
+        assert official == score_answer(kind, answer, gold.answer)
+        assert videor1 == score_answer(kind, answer, gold.answer, strict="videor1")
+        assert 0 < official < 1
+
+
+@pytest.mark.parametrize(
+    "gold",
+    [
+        Gold("mc", "E", FOUR),
+        Gold("mc", "a blue car", FOUR),
+        Gold("yesno", "maybe"),
+        Gold("match", "Option 3: x", CAPTIONS[0]),
+        Gold("regression", "four"),
+        Gold("interval", "[9, 3]"),
+        Gold("box", "[1, 2, 3]"),
+        Gold("open", " "),
+        Gold("essay", "x"),
+    ],
+)
+def test_a_gold_that_nothing_could_match_is_an_error_and_never_a_zero(gold):
+    with pytest.raises(ValueError, match=gold.kind):
+        row(gold, tagged("B"), "official")
+
+
+def test_an_unknown_protocol_is_an_error():
+    with pytest.raises(ValueError, match="protocol"):
+        row(CHOICE, tagged("B"), "ours")
+
+
+GOLDS = [
+    CHOICE,
+    Gold("mc", "C"),
+    Gold("yesno", "no"),
+    Gold("match", CAPTIONS[1][0], CAPTIONS[1]),
+    Gold("numeric", "12.97"),
+    Gold("regression", "26.4"),
+    Gold("interval", "[3, 9]"),
+    Gold("box", "[1, 2, 30, 40]"),
+    Gold("open", "Kitchen"),
+    Gold("ocr", "STOP"),
+    Gold("free-form", "a red car"),
+]
+
+
+@given(st.sampled_from(GOLDS), strings, st.sampled_from(PROTOCOLS))
+def test_no_output_raises_and_every_score_lies_in_0_to_1(gold, output, protocol):
+    for text in (output, tagged(output)):
+        score = row(gold, text, protocol)
+        assert 0 <= score.score <= score.lenient <= 1 and isinstance(score.score, float)
+        assert score.is_parsed or score.score == 0
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("gold", GOLDS, ids=lambda gold: gold.kind)
+def test_the_gold_itself_scores_1_under_both_protocols(gold, protocol):
+    assert row(gold, tagged(gold.answer), protocol).score == row(gold, gold.answer, protocol).score == 1
+
+
+# --- a benchmark's figure ---------------------------------------------------------------------------------------------
+
+
+def scored(values, *, kind="mc", failure=None, start=0, **groups):
+    names = (f"{'-'.join(groups.values())}{kind}{place + start}" for place in range(len(values)))
+    return [
+        ScoredRow(name, kind, groups, RowScore(float(value), float(value), "B", failure))
+        for name, value in zip(names, values, strict=True)
+    ]
+
+
+def vsi_rows():
+    easy, medium, hard = (
+        scored(values, task=f"object_rel_direction_{level}")
+        for level, values in (("easy", [1, 1]), ("medium", [1, 0]), ("hard", [0, 0]))
+    )
+    return [
+        *easy,
+        *medium,
+        *hard,
+        *scored([1, 1, 1, 0], task="route_planning"),
+        *scored([0.6, 0.1], kind="regression", task="object_counting"),
+        *scored([0.8], kind="regression", task="room_size_estimation"),
+    ]
+
+
+def test_t2_the_two_overalls_of_vsi_bench_are_those_computed_by_hand():
+    official, videor1 = (summarise("vsi_bench", protocol, vsi_rows()) for protocol in ("official", "videor1"))
+    # Direction (1 + 0.5 + 0) / 3 = 0.5, route 0.75, counting 0.35, room 0.8.
+    assert official.overall == pytest.approx((0.5 + 0.75 + 0.35 + 0.8) / 4)
+    # Letters 6 of 10, numbers 1.5 of 3.
+    assert videor1.overall == pytest.approx((0.6 + 0.5) / 2)
+    assert videor1.groups["kind"]["mc"].mean == pytest.approx(0.6)
+    assert videor1.every.mean == pytest.approx(7.5 / 13) and videor1.macro["kind"] == pytest.approx(0.55)
+
+
+def test_t12_a_level_of_direction_that_was_not_asked_is_left_out_and_is_no_key_error():
+    rows = [*scored([1, 0], task="object_rel_direction_easy"), *scored([1], task="route_planning")]
+    assert summarise("vsi_bench", "official", rows).overall == pytest.approx((0.5 + 1) / 2)
+    assert summarise("vsi_bench", "videor1", rows).overall == pytest.approx(2 / 3)
+
+
+def test_videommmu_is_one_figure_over_all_and_its_tracks():
+    rows = [
+        *scored([1, 1], track="perception"),
+        *scored([1, 0], track="comprehension"),
+        *scored([0], track="adaptation"),
+        *scored([0], kind="numeric", track="adaptation"),
+    ]
+    score = summarise("videommmu", "videor1", rows)
+    assert score.overall == pytest.approx(0.5) and score.macro["track"] == pytest.approx(0.5)
+    assert {name: found.mean for name, found in score.groups["track"].items()} == {
+        "perception": 1,
+        "comprehension": 0.5,
+        "adaptation": 0,
+    }
+
+
+def test_mmvu_and_the_papers_vcr_bench_are_multiple_choice_only_and_say_what_is_beside():
+    rows = [*scored([1, 0]), *scored([1, 1, 1], kind="open"), *scored([1], kind="interval")]
+    for benchmark, protocol in (("mmvu", "videor1"), ("mmvu", "official"), ("vcr_bench", "videor1")):
+        score = summarise(benchmark, protocol, rows)
+        assert (score.overall, score.counted.num_rows, score.every.num_rows) == (0.5, 2, 6)
+    everything = summarise("vcr_bench", "official", rows, judge="some-judge")
+    assert everything.overall == pytest.approx(5 / 6) and everything.groups["kind"]["mc"].mean == 0.5
+
+
+def test_mvbench_is_the_mean_of_its_tasks_officially_and_of_its_rows_in_videor1():
+    rows = [*scored([1, 1, 1, 1], task="action_count"), *scored([0], task="fine_grained_pose")]
+    assert summarise("mvbench", "official", rows).overall == 0.5
+    assert summarise("mvbench", "videor1", rows).overall == pytest.approx(0.8)
+
+
+def test_tempcompass_is_pooled_or_per_task_and_captions_need_a_judge():
+    rows = [
+        *scored([1, 1, 0, 0], task="multi-choice", dim="action"),
+        *scored([1], kind="yesno", task="yes_no", dim="action"),
+        *scored([0], kind="match", task="caption_matching", dim="speed"),
+    ]
+    captions = scored([1, 1], kind="open", task="captioning", dim="speed")
+    assert summarise("tempcompass", "videor1", rows).overall == 0.5
+    assert summarise("tempcompass", "official", rows + captions).overall == pytest.approx((0.5 + 1 + 0) / 3)
+    judged = summarise("tempcompass", "official", rows + captions, judge="some-judge")
+    assert judged.overall == pytest.approx((0.5 + 1 + 0 + 1) / 4)
+    assert judged.groups["dim"]["speed"].mean == pytest.approx(2 / 3)
+
+
+def test_video_mme_is_over_all_rows_and_by_duration():
+    rows = [*scored([1, 1], duration="short"), *scored([1, 0], duration="medium"), *scored([0, 0], duration="long")]
+    score = summarise("video_mme", "official", rows)
+    assert score.overall == score.macro["duration"] == 0.5
+    assert [score.groups["duration"][name].mean for name in ("short", "medium", "long")] == [1, 0.5, 0]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_t9_what_was_empty_unparsed_or_missing_stays_in_the_denominator(protocol):
+    rows = [
+        *scored([1, 1, 0], task="a"),
+        *scored([0], task="a", failure=Failure.EMPTY, start=3),
+        *scored([0], task="a", failure=Failure.UNPARSED, start=4),
+        *scored([0, 0], task="a", failure=Failure.MISSING_VIDEO, start=5),
+        *scored([0], task="a", failure=Failure.NO_OUTPUT, start=7),
+    ]
+    score = summarise("mvbench", protocol, rows)
+    assert score.overall == pytest.approx(2 / 8) and score.counted.num_rows == 8
+    assert (score.counted.num_parsed, score.counted.num_missing) == (3, 2)
+    assert score.counted.failures == {
+        Failure.MISSING_VIDEO: 2,
+        Failure.NO_OUTPUT: 1,
+        Failure.EMPTY: 1,
+        Failure.UNPARSED: 1,
+    }
+    assert sum(score.counted.failures.values()) + score.counted.num_parsed == 8
+
+
+def test_t4_a_task_whose_videos_are_all_missing_counts_as_zero_and_not_as_absent():
+    rows = [
+        *scored([1, 1], task="action_count"),
+        *scored([0, 0], task="episodic_reasoning", failure=Failure.MISSING_VIDEO),
+    ]
+    assert summarise("mvbench", "official", rows).overall == 0.5
+
+
+def test_lenient_scores_are_beside_the_score_and_never_in_it():
+    rows = [
+        ScoredRow("q0", "mc", {}, score_reply(CHOICE, Reply(tagged("B")), "videor1")),
+        ScoredRow("q1", "mc", {}, score_reply(CHOICE, Reply(tagged("B.")), "videor1")),
+    ]
+    score = summarise("mmvu", "videor1", rows)
+    assert (score.overall, score.lenient) == (0.5, 1.0) and score.counted.num_parsed == 1
+
+
+def test_no_row_is_no_score_and_not_zero():
+    assert summarise("mmvu", "videor1", []).overall is None
+    only_open = summarise("mmvu", "videor1", scored([1], kind="open"))
+    assert only_open.overall is None and only_open.interval is None and only_open.every.num_rows == 1
+
+
+def test_a_question_that_was_scored_twice_is_an_error():
+    with pytest.raises(ValueError, match="twice"):
+        summarise("mmvu", "videor1", scored([1]) + scored([0]))
+
+
+BENCHMARKS = ("vsi_bench", "videommmu", "mmvu", "vcr_bench", "mvbench", "tempcompass", "video_mme", "shapes")
+some_rows = st.lists(
+    st.tuples(st.floats(0, 1), st.sampled_from(KINDS), st.sampled_from(["object_rel_direction_easy", "a", "b"])),
+    max_size=20,
+)
+
+
+@given(st.sampled_from(BENCHMARKS), st.sampled_from(PROTOCOLS), some_rows, st.sampled_from([None, "some-judge"]))
+def test_weights_sum_to_1_and_an_overall_lies_in_its_interval(benchmark, protocol, values, judge):
+    rows = [
+        ScoredRow(str(place), kind, {"task": task}, RowScore(value, value, "x", None))
+        for place, (value, kind, task) in enumerate(values)
+    ]
+    score = summarise(benchmark, protocol, rows, judge=judge)
+    assert set(score.weights) == {row.id for row in rows} and score.every.num_rows == len(rows)
+    if score.overall is None:
+        assert not any(score.weights.values())
+    else:
+        assert math.fsum(score.weights.values()) == pytest.approx(1)
+        low, high = score.interval
+        assert 0 <= low <= score.overall + 1e-9 and score.overall - 1e-9 <= high <= 1
+
+
+def test_rows_beside_a_subgroup_are_a_group_of_their_own():
+    weights = nested_weights({"p": ("x",), "q": ("x", "y"), "r": ("z",), "s": ("z",)})
+    assert weights == {"p": 0.25, "q": 0.25, "r": 0.25, "s": 0.25}
+    assert nested_weights({"p": (), "q": ()}) == {"p": 0.5, "q": 0.5}
+
+
+# --- fingerprints -----------------------------------------------------------------------------------------------------
+
+PRINT = {
+    "benchmark": "mmvu",
+    "protocol": "videor1",
+    "prompt": "trace",
+    "prompt_sha256": "a" * 64,
+    "frames": {
+        "num_frames": 32,
+        "fps": None,
+        "min_pixels": 100_352,
+        "max_pixels": 200_704,
+        "sent_as": "video",
+        "reader": "pyav",
+    },
+    "decoding": {"temperature": 0.01, "top_p": 0.001, "max_tokens": 1024},
+    "dataset_revision": "abc",
+    "questions_sha256": "b" * 64,
+    "media_sha256": "c" * 64,
+    "judge": None,
+    "code_version": "1",
+}
+
+
+def fingerprint(**changes):
+    return Fingerprint.model_validate(PRINT | changes)
+
+
+CHANGES = {
+    "protocol": "official",
+    "prompt": "direct",
+    "prompt_sha256": "d" * 64,
+    "frames": PRINT["frames"] | {"num_frames": 16},
+    "decoding": PRINT["decoding"] | {"temperature": 1.0},
+    "dataset_revision": "def",
+    "questions_sha256": "e" * 64,
+    "media_sha256": "f" * 64,
+    "judge": "some-judge",
+    "code_version": "2",
+}
+
+
+def test_a_fingerprint_has_the_same_hash_in_every_process():
+    assert fingerprint().sha256 == fingerprint().sha256
+    assert fingerprint().sha256 == "3442e3f9787157f193047464052dea355d7015e9445dc3861ffa00ee3c95f308"
+    assert Fingerprint.model_validate_json(fingerprint().model_dump_json()).sha256 == fingerprint().sha256
+    whole = fingerprint(decoding=PRINT["decoding"] | {"temperature": 1}).sha256
+    assert whole == fingerprint(decoding=PRINT["decoding"] | {"temperature": 1.0}).sha256
+
+
+def test_every_field_of_a_fingerprint_is_changed_below():
+    assert set(CHANGES) | {"benchmark"} == set(Fingerprint.model_fields)
+
+
+@pytest.mark.parametrize("field", CHANGES)
+def test_scores_of_one_benchmark_with_different_fingerprints_are_never_in_one_table(field):
+    other = fingerprint(**{field: CHANGES[field]})
+    assert other.sha256 != fingerprint().sha256
+    same_table([other, other])
+    with pytest.raises(MixedFingerprints, match=field.split("_")[0]):
+        same_table([fingerprint(), other])
+
+
+@pytest.mark.parametrize("field", CHANGES)
+def test_two_benchmarks_share_all_but_their_own_questions_and_media(field):
+    others = [fingerprint(benchmark="mvbench", **{field: CHANGES[field]})]
+    if field in TABLE_WIDE:
+        with pytest.raises(MixedFingerprints, match="mmvu and mvbench"):
+            same_table([fingerprint(), *others])
+    else:
+        same_table([fingerprint(), *others])
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_t10_frames_as_images_are_another_task_wherever_they_stand_in_the_list(order):
+    images = PRINT["frames"] | {"sent_as": "images"}
+    found = [fingerprint(), fingerprint(benchmark="mvbench"), fingerprint(benchmark="mvbench", frames=images)]
+    with pytest.raises(MixedFingerprints, match=r"frames\.sent_as is"):
+        same_table(found[place] for place in order)
+
+
+def test_an_empty_table_is_no_mixture():
+    same_table([])
+
+
+def test_differences_name_both_values():
+    found = differences(fingerprint(), fingerprint(frames=CHANGES["frames"], judge="x"))
+    assert found == {"frames.num_frames": (32, 16), "judge": (None, "x")}
+
+
+def test_a_missing_video_or_a_part_of_the_questions_changes_the_hash_and_their_order_does_not():
+    assert hash_media({"a.mp4": "1", "b.mp4": None}) == hash_media({"b.mp4": None, "a.mp4": "1"})
+    assert hash_media({"a.mp4": "1", "b.mp4": None}) != hash_media({"a.mp4": "1", "b.mp4": "2"})
+    assert hash_media({"a.mp4": "1", "b.mp4": None}) != hash_media({"a.mp4": "1"})
+    assert hash_questions(["q1", "q2"]) == hash_questions(["q2", "q1"]) != hash_questions(["q1"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prompt_sha256": "abc"},
+        {"protocol": "ours"},
+        {"speed": 1},
+        {"decoding": PRINT["decoding"] | {"temperature": math.inf}},
+    ],
+)
+def test_a_fingerprint_from_outside_is_checked(change):
+    with pytest.raises(ValidationError):
+        fingerprint(**change)
+
+
+def test_the_code_version_is_of_the_files_that_score():
+    assert code_version() == code_version() and len(code_version()) == 12
 
 
 # --- any string -------------------------------------------------------------------------------------------------------

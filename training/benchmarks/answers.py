@@ -16,7 +16,6 @@ from typing import Final
 from curation.scoring.answer_text import answer_text
 from curation.scoring.choice import fold, named_letter, parse_options
 
-Protocol = str
 Interval = tuple[float, float]
 Box = tuple[float, float, float, float]
 
@@ -121,6 +120,11 @@ def read_first_number(passage: str) -> float | None:
     """The first word as a number, without a closing full stop (VSI-Bench's rule): "2.5 metres" but not "about 2.5"."""
     words = passage[:MAX_ANSWER_CHARS].split(maxsplit=1)
     return read_float(words[0].rstrip(".")) if words else None
+
+
+def read_comma_float(passage: str) -> float | None:
+    """The whole passage as a number once its commas are gone (Video-R1's rule)."""
+    return read_float(passage.replace(",", "")) if len(passage) <= MAX_ANSWER_CHARS else None
 
 
 def read_float(text: str) -> float | None:
