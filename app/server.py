@@ -6,16 +6,12 @@ A path never comes from the browser: it names a row, the row names its file, and
 from __future__ import annotations
 
 import hashlib
-import os
 import socket
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-
-# Before gradio is imported: it asks its maker for a newer version, and counts who starts it.
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import gradio as gr
 import uvicorn

@@ -8,13 +8,9 @@ so that a link, a reload and the back button all show the same.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
-
-# Before gradio is imported: it asks its maker for a newer version, and counts who starts it.
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import gradio as gr
 from gradio.events import api as api_endpoint

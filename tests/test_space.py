@@ -123,3 +123,12 @@ def test_a_space_that_is_not_set_up_says_what_to_set(space, settings, said):
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 2
     assert said in out and "Traceback" not in out
+
+
+def test_gradio_neither_parses_nor_writes_its_stubs_when_the_viewer_starts():
+    program = (
+        "import app.viewer, gradio.component_meta, os;"
+        "print(gradio.component_meta.create_or_modify_pyi(int, 'x', []), os.environ['GRADIO_ANALYTICS_ENABLED'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["None", "False"]

@@ -182,11 +182,11 @@ def test_no_key_is_lost_and_no_old_answer_stands_while_the_server_is_slow(browse
         """
     )
     browser.press("jjj")
-    browser.press("kj")
-    wait_for_row(browser, 6)
+    browser.press("kjj")
+    wait_for_row(browser, 8)
     time.sleep(0.5)  # for whatever would still come
-    assert browser.text("#main .vp-id") == place_id(6)
-    assert query(browser)["id"] == place_id(6)
+    assert browser.text("#main .vp-id") == place_id(8)
+    assert query(browser)["id"] == place_id(8)
 
 
 def test_the_help_takes_no_keys_for_the_page_below_it(browser, address):

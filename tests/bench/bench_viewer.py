@@ -3,9 +3,10 @@
     python tests/bench/bench_viewer.py     makes its folder once (half a minute, 0.4 GB), then takes about a minute
 
 162K accepted and 100K rejected rows with realistic texts (folders_162k.py). The first page is the overview, from the
-start of the process until a fresh browser shows it, the least of three starts. Pages, filters and searches are asked as
-the browser asks them, each another one so that none is remembered; seconds are medians over HTTP, the page's HTML
-included. RSS is the most that the server ever had. The heap is that of the page after a walk through rows and pages.
+start of the process until a fresh browser shows it, the least of three starts; the CPU seconds tell what that takes
+where other work shares the cores. Pages, filters and searches are asked as the browser asks them, each another one so
+that none is remembered; seconds are medians over HTTP, the page's HTML included. RSS is the most that the server ever
+had. The heap is that of the page after a walk through rows and pages.
 Exit status 1 when a limit is not met.
 """
 
@@ -38,6 +39,7 @@ NUM_ROWS = 162_000
 NUM_STARTS = 3
 LIMITS = {
     "start to the first page, s": 5.0,
+    "of which CPU of the server, s": None,
     "a page, s": 0.5,
     "a filter, s": 0.5,
     "a row, s": 0.5,
@@ -54,7 +56,8 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "videop2r-bench-diff")
     args = parser.parse_args()
     folder = make_folder(args.cache, args.num_rows, 0.0)
-    measured = {"start to the first page, s": min(first_page(folder) for _ in range(NUM_STARTS))}
+    starts = [first_page(folder) for _ in range(NUM_STARTS)]
+    measured = dict(zip(("start to the first page, s", "of which CPU of the server, s"), min(starts), strict=True))
     with Browser.start() as browser, serving(folder) as (address, process):
         browser.open(address)
         browser.wait_for_text("#main", "Length of think, words")  # which are counted after the first page
@@ -63,21 +66,27 @@ def main() -> int:
         measured["peak RSS of the server, GB"] = peak_gb(process)
     table = Table("", "measured", "limit", title=f"{args.num_rows:,} accepted rows and those that were rejected")
     for name, limit in LIMITS.items():
-        table.add_row(name, f"{measured[name]:.2f}", f"{limit:g}", style="" if measured[name] < limit else "red")
+        is_met = limit is None or measured[name] < limit
+        table.add_row(
+            name, f"{measured[name]:.2f}", "" if limit is None else f"{limit:g}", style="" if is_met else "red"
+        )
     Console(width=80).print(table)
-    met = all(measured[name] < limit for name, limit in LIMITS.items())
+    met = all(limit is None or measured[name] < limit for name, limit in LIMITS.items())
     print(f"limits {'met' if met else 'NOT MET'}")
     return 0 if met else 1
 
 
-def first_page(folder: Path) -> float:
-    """Seconds from the start of the command to the overview in a browser that has never seen the viewer."""
+def first_page(folder: Path) -> tuple[float, float]:
+    """Seconds from the start of the command to the overview in a browser that has never seen the viewer.
+
+    The second are those that the server spent on a core.
+    """
     with Browser.start() as browser:
         started_s = time.monotonic()
-        with serving(folder) as (address, _):
+        with serving(folder) as (address, process):
             browser.open(address)
             browser.wait_for("#main .vp-tiles")
-            return time.monotonic() - started_s
+            return time.monotonic() - started_s, cpu_s(process)
 
 
 @contextmanager
@@ -152,6 +161,12 @@ def walk(browser: Browser, address: str) -> float:
         browser.press(key)
         browser.wait_until(lambda before=before: browser.script("return document.body.dataset.shown") != before)
     return browser.heap_mb()
+
+
+def cpu_s(process: subprocess.Popen[str]) -> float:
+    """Seconds on a core so far, in user and system mode."""
+    ticks = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
 def peak_gb(process: subprocess.Popen[str]) -> float:
