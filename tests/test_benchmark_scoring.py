@@ -388,7 +388,7 @@ def test_t6_the_tenth_option_scores_and_a_letter_beyond_the_options_is_unparsed(
     assert row(CHOICE, tagged("J"), "official").failure == row(CHOICE, tagged("J"), "videor1").failure == "unparsed"
 
 
-def test_t3_two_questions_of_videommmu_have_their_options_in_the_picture_only():
+def test_two_questions_of_videommmu_have_their_options_in_the_picture_only():
     assert scores(Gold("mc", "E", ("A. ", "B. ", "C. ", "D. ", "E. ")), tagged("E")) == (1, 1, 1)
 
 

@@ -149,10 +149,11 @@ def test_weights_make_it_the_difference_of_the_overall_not_of_the_rows():
     assert even == compare(ours, theirs)
 
 
-def test_a_question_of_weight_zero_changes_nothing():
+def test_a_question_of_weight_zero_is_no_part_of_the_comparison():
     weights = ids([1, 1, 1, 0])
-    with_it = compare([1, 0, 1, 1], [0, 0, 1, 0], weights=weights)
-    assert with_it.difference == pytest.approx(1 / 3)
+    assert compare([1, 0, 1, 0.5], [0, 0, 1, 0], weights=weights) == compare([1, 0, 1], [0, 0, 1])
+    with pytest.raises(RunDirectoryError, match="no question counts"):
+        compare([1], [0], weights=ids([0]))
 
 
 def test_result_files_over_different_questions_are_not_compared():

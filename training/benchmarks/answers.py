@@ -81,7 +81,7 @@ def read_letter(passage: str, options: Sequence[str]) -> str | None:
 
 def read_exact_letter(passage: str, options: Sequence[str]) -> str | None:
     """The passage where it is one capital letter of an option and nothing else, as Video-R1 wants it."""
-    return passage if passage in set(ascii_uppercase) and read_letter(passage, options) else None
+    return passage if len(passage) == 1 and passage in ascii_uppercase and read_letter(passage, options) else None
 
 
 def read_lenient_letter(passage: str, options: Sequence[str]) -> str | None:

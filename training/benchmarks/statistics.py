@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import comb, fsum, sqrt
+from math import fsum, sqrt
 from typing import Final, Literal
 
 import numpy as np
@@ -75,17 +75,19 @@ def compare_scores(
 ) -> Comparison:
     """Compare two models by their score in [0, 1] per question id; `weights` (not negative) are those of the overall.
 
-    Without weights every question counts the same. Raises RunDirectoryError when the two did not answer the same
-    questions, ValueError for a score outside [0, 1].
+    Without weights every question counts the same; one of weight 0 is left out. Raises RunDirectoryError when the two
+    did not answer the same questions or none counts, ValueError for a score outside [0, 1].
     """
     check_same_questions(ours, theirs)
     for scores in (ours, theirs):
         if outside := next((score for score in scores.values() if not 0 <= score <= 1), None):
             raise ValueError(f"a score lies in [0, 1], not {outside}")
-    ids = sorted(ours)
+    ids = sorted(name for name in ours if weights is None or weights[name] > 0)
+    if not ids:
+        raise RunDirectoryError("no question counts in the overall of this benchmark, so there is nothing to compare.")
     differences = np.array([ours[name] - theirs[name] for name in ids])
     num_higher, num_lower = int((differences > _TIE).sum()), int((differences < -_TIE).sum())
-    is_binary = all(score in (0.0, 1.0) for scores in (ours, theirs) for score in scores.values())
+    is_binary = all(scores[name] in (0.0, 1.0) for scores in (ours, theirs) for name in ids)
     if weights is not None:
         share = np.array([weights[name] for name in ids])
         differences = differences * share * (len(ids) / share.sum())
@@ -113,7 +115,10 @@ def mcnemar_exact(num_higher: int, num_lower: int) -> float:
     if min(num_higher, num_lower) < 0:
         raise ValueError(f"counts are not negative: {num_higher}, {num_lower}")
     num_flips = num_higher + num_lower
-    tail = sum(comb(num_flips, count) for count in range(min(num_higher, num_lower) + 1))
+    ways = tail = 1
+    for count in range(min(num_higher, num_lower)):
+        ways = ways * (num_flips - count) // (count + 1)  # num_flips over count + 1, exactly
+        tail += ways
     return min(1.0, 2 * tail / (1 << num_flips))
 
 
