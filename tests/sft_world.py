@@ -1,4 +1,4 @@
-"""SFT of the tiny world of the RL tests, in this process or in one that dies: python -m tests.sft_world WORLD RUN FAULT"""
+"""SFT of the tiny world of the RL tests, here or in a process that dies: python -m tests.sft_world WORLD RUN FAULT"""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _die_in_a_checkpoint(step: int) -> None:
     def torn(content: Any, path: Any, *args: Any, **options: Any) -> None:
         save(content, path, *args, **options)
         if str(path).endswith(f"checkpoint-{step}/optimizer.pt"):
-            os.truncate(path, os.path.getsize(path) // 2)
+            os.truncate(path, Path(path).stat().st_size // 2)
             _die()
 
     torch.save = torn
