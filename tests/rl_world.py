@@ -108,13 +108,13 @@ def plain_args(folder: Path, **changes: Any) -> GRPOConfig:
 def script_generation(trainer: Any, texts: Sequence[str] = SCRIPT) -> None:
     """Let `trainer` sample these texts, another order each generation, each with its end of turn."""
     tokenizer = trainer._tokenizer
+    completions = [[*tokenizer.encode(text), tokenizer.eos_token_id] for text in texts]
     seen = [0]
 
     def generate(prompt_ids: list[list[int]], *_: Any, **__: Any) -> tuple[list[list[int]], None]:
         first = trainer.accelerator.process_index * len(prompt_ids) + 3 * seen[0]
         seen[0] += 1
-        chosen = [texts[(first + place) % len(texts)] for place in range(len(prompt_ids))]
-        return [[*tokenizer.encode(text), tokenizer.eos_token_id] for text in chosen], None
+        return [list(completions[(first + place) % len(completions)]) for place in range(len(prompt_ids))], None
 
     trainer._generate_single_turn = generate
 

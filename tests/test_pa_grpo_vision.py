@@ -94,6 +94,18 @@ def test_scored_log_probs_are_those_of_generation_for_clips_of_any_length_and_pi
         assert (blind - sampled)[row][mask[row]].abs().max() > 1e-3
 
 
+def test_completions_are_sampled_in_the_precision_that_they_are_scored_in(world, tmp_path, monkeypatch):
+    """float32 weights that compute in bfloat16: TRL itself would generate in float32."""
+    trainer = build(world, tmp_path, bf16=True)
+    precisions = []
+    trainer.model.model.language_model.layers[0].mlp.register_forward_hook(
+        lambda module, inputs, output: precisions.append(output.dtype)
+    )
+    trainer._generate_and_score_completions(generation_rows(trainer))
+    assert trainer.model.dtype == torch.float32
+    assert set(precisions) == {torch.bfloat16}
+
+
 def score(trainer, scored):
     ids = torch.cat([scored["prompt_ids"], scored["completion_ids"]], dim=1)
     attention = torch.cat([scored["prompt_mask"], scored["completion_mask"]], dim=1)

@@ -117,7 +117,8 @@ class ProcessGRPOTrainer(GRPOTrainer):
 
     def _generate(self, prompts: list[Any]) -> Any:
         begin = self._now()
-        generated = super()._generate(prompts)
+        with self.accelerator.autocast():  # samples in the precision that is scored in; TRL would take the weights'
+            generated = super()._generate(prompts)
         finished_at = self._now()
         completion_ids = generated[1]
         template = self._reward_config.template

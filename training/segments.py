@@ -16,9 +16,10 @@ Names end in the axes of their tensor: B completions, T tokens of the longest of
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Any, Final
 
 import torch
@@ -90,19 +91,21 @@ def find_segments(ids: Sequence[int], token_bytes: TokenBytes, template: Templat
     reaches across the border of a block.
     """
     spelled = token_bytes.spell(ids)
-    edges = [0, *accumulate(len(piece) for piece in spelled)]
+    edges = [0, *accumulate(map(len, spelled))]
     raw = b"".join(spelled)
     # Invalid bytes become lone surrogates, one each, so that every offset in the text leads back to its byte.
     text = raw.decode("utf-8", "surrogateescape")
     processes = split_processes(text, template)
     border = None if processes.border is None else _byte_offset(text, processes.border)
+    # Tokens start in order, so those before the border come first.
+    num_perception = len(ids) if border is None else bisect_left(edges, border, hi=len(ids))
 
     def count(block: Block | None) -> int | None:
         return None if block is None else _count_tokens(edges, *_inner_bytes(text, block))
 
     return Segments(
         text=raw.decode("utf-8", "replace"),
-        is_perception=tuple(border is None or start < border for start in edges[:-1]),
+        is_perception=(True,) * num_perception + (False,) * (len(ids) - num_perception),
         lengths=BlockTokens(count(processes.observation), count(processes.think), count(processes.answer)),
     )
 
@@ -177,5 +180,8 @@ def _inner_bytes(text: str, block: Block) -> tuple[int, int]:
 
 
 def _count_tokens(edges: Sequence[int], start: int, end: int) -> int:
-    """Tokens with a byte in [start, end); `edges` are their bounds, so one without bytes never counts."""
-    return sum(max(left, start) < min(right, end) for left, right in pairwise(edges))
+    """Tokens with a byte in [start, end); `edges` are their bounds, so one without bytes has none of its own."""
+    if start >= end:
+        return 0
+    first, last = bisect_right(edges, start) - 1, bisect_left(edges, end)
+    return len(set(edges[first : last + 1])) - 1
