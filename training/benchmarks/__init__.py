@@ -1,0 +1,1 @@
+"""Seven video benchmarks and the demo world's held-out split: questions, scores, reports."""
