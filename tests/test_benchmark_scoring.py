@@ -1,6 +1,8 @@
 """From a model's output to a benchmark's score: every scoring trap of the seven benchmarks, by name."""
 
+import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from curation.errors import RunDirectoryError
 from curation.tasks import score_answer
 from training.benchmarks import scoring_rules
 from training.benchmarks.answers import (
@@ -33,7 +36,8 @@ from training.benchmarks.fingerprint import (
     hash_questions,
     same_table,
 )
-from training.benchmarks.protocols import ScoredRow, nested_weights, summarise
+from training.benchmarks.protocols import TITLES, ScoredRow, nested_weights, score_questions, summarise
+from training.benchmarks.question import BenchmarkQuestion, MediaReference
 from training.benchmarks.scoring import KINDS, PROTOCOLS, Failure, Gold, Reply, RowScore, score_reply
 from training.benchmarks.scoring_rules import (
     box_iou,
@@ -578,14 +582,14 @@ def test_t12_a_level_of_direction_that_was_not_asked_is_left_out_and_is_no_key_e
 
 def test_videommmu_is_one_figure_over_all_and_its_tracks():
     rows = [
-        *scored([1, 1], track="perception"),
-        *scored([1, 0], track="comprehension"),
-        *scored([0], track="adaptation"),
-        *scored([0], kind="numeric", track="adaptation"),
+        *scored([1, 1], task="perception"),
+        *scored([1, 0], task="comprehension"),
+        *scored([0], task="adaptation"),
+        *scored([0], kind="numeric", task="adaptation"),
     ]
     score = summarise("videommmu", "videor1", rows)
-    assert score.overall == pytest.approx(0.5) and score.macro["track"] == pytest.approx(0.5)
-    assert {name: found.mean for name, found in score.groups["track"].items()} == {
+    assert score.overall == pytest.approx(0.5) and score.macro["task"] == pytest.approx(0.5)
+    assert {name: found.mean for name, found in score.groups["task"].items()} == {
         "perception": 1,
         "comprehension": 0.5,
         "adaptation": 0,
@@ -666,6 +670,11 @@ def test_lenient_scores_are_beside_the_score_and_never_in_it():
     assert (score.overall, score.lenient) == (0.5, 1.0) and score.counted.num_parsed == 1
 
 
+def test_an_unknown_benchmark_is_an_error_and_is_not_pooled():
+    with pytest.raises(ValueError, match="video_mme"):
+        summarise("videomme", "videor1", scored([1]))
+
+
 def test_no_row_is_no_score_and_not_zero():
     assert summarise("mmvu", "videor1", []).overall is None
     only_open = summarise("mmvu", "videor1", scored([1], kind="open"))
@@ -677,14 +686,39 @@ def test_a_question_that_was_scored_twice_is_an_error():
         summarise("mmvu", "videor1", scored([1]) + scored([0]))
 
 
-BENCHMARKS = ("vsi_bench", "videommmu", "mmvu", "vcr_bench", "mvbench", "tempcompass", "video_mme", "shapes")
+def question(uid, missing=None, **changes):
+    media = MediaReference(f"{uid}.mp4", None if missing else Path(f"{uid}.mp4"), missing=missing)
+    found = BenchmarkQuestion("mmvu", uid, "mc", "What?", FOUR, "B", media, {"task": "Art"})
+    return dataclasses.replace(found, **changes)
+
+
+def test_every_question_has_a_row_whatever_became_of_it():
+    asked = [question("q0"), question("q1"), question("q2", missing="missing"), question("q3"), question("q4")]
+    replies = {"q0": Reply(tagged("B")), "q1": Reply(None), "q2": Reply(tagged("B")), "q4": Reply(tagged("?"))}
+    rows = score_questions(asked, replies, "official")
+    assert [row.id for row in rows] == ["q0", "q1", "q2", "q3", "q4"] and rows[0].groups == {"task": "Art"}
+    assert [row.score.failure for row in rows] == [
+        None,
+        Failure.NO_OUTPUT,
+        Failure.MISSING_VIDEO,
+        Failure.NO_OUTPUT,
+        Failure.UNPARSED,
+    ]
+    assert summarise("mmvu", "official", rows).overall == 0.2
+
+
+def test_a_reply_to_no_question_is_an_error_and_is_not_dropped():
+    with pytest.raises(RunDirectoryError, match="'q9'"):
+        score_questions([question("q0")], {"q0": Reply("B"), "q9": Reply("B")}, "official")
+
+
 some_rows = st.lists(
     st.tuples(st.floats(0, 1), st.sampled_from(KINDS), st.sampled_from(["object_rel_direction_easy", "a", "b"])),
     max_size=20,
 )
 
 
-@given(st.sampled_from(BENCHMARKS), st.sampled_from(PROTOCOLS), some_rows, st.sampled_from([None, "some-judge"]))
+@given(st.sampled_from(list(TITLES)), st.sampled_from(PROTOCOLS), some_rows, st.sampled_from([None, "some-judge"]))
 def test_weights_sum_to_1_and_an_overall_lies_in_its_interval(benchmark, protocol, values, judge):
     rows = [
         ScoredRow(str(place), kind, {"task": task}, RowScore(value, value, "x", None))

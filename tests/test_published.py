@@ -15,9 +15,10 @@ from training.benchmarks.published import (
     published_rows,
     published_table,
 )
+from training.benchmarks.protocols import TITLES
 from training.config import TrainConfig
 
-SEVEN = ("vsi_bench", "videommmu", "mmvu", "vcr_bench", "mvbench", "tempcompass", "video_mme")
+SEVEN = tuple(name for name in TITLES if name != "shapes")
 
 
 def rows(table):

@@ -11,7 +11,7 @@ Every overall is a mean of row scores under weights, so that it has an interval 
 | mvbench     | all rows                                 | mean of the 20 tasks                                      |
 | tempcompass | all rows                                 | mean of the tasks                                         |
 | video_mme   | all rows                                 | all rows, which is the mean of the 3 durations            |
-| others      | all rows                                 | all rows                                                  |
+| shapes      | all rows                                 | all rows                                                  |
 
 A task of which no row was asked has no part in a mean (lmms-eval raises there); rows outside the overall are reported
 in their groups. Nothing answered, parsed or missing is ever taken out of a denominator.
@@ -21,15 +21,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import fsum, prod
 from statistics import fmean
 from typing import Final
 
-from training.benchmarks.scoring import Failure, Kind, Protocol, RowScore
+from curation.errors import RunDirectoryError
+from training.benchmarks.question import BenchmarkQuestion
+from training.benchmarks.scoring import Failure, Kind, Protocol, Reply, RowScore, score_reply
 from training.benchmarks.statistics import weighted_interval
 from training.evaluation_facts import wilson_interval
 
+# The order of the paper's tables, and the demo world's held-out split.
+TITLES: Final[Mapping[str, str]] = {
+    "vsi_bench": "VSI-Bench",
+    "videommmu": "VideoMMMU",
+    "mmvu": "MMVU",
+    "vcr_bench": "VCR-Bench",
+    "mvbench": "MVBench",
+    "tempcompass": "TempCompass",
+    "video_mme": "Video-MME",
+    "shapes": "Demo world",
+}
 TASK: Final = "task"  # the group that every benchmark has; VideoMMMU's tracks and VCR-Bench's dimensions are tasks too
 KIND: Final = "kind"
 _DIRECTION: Final = "object_rel_direction"
@@ -93,10 +106,33 @@ class BenchmarkScore:
     weights: Mapping[str, float]
 
 
+def score_questions(
+    questions: Sequence[BenchmarkQuestion], replies: Mapping[str, Reply], protocol: Protocol
+) -> list[ScoredRow]:
+    """One row a question, in order; without a reply (uid -> reply) it has no output, without its media it is missing.
+
+    Raises RunDirectoryError for a reply to no question, ValueError for a gold that is no answer of its kind.
+    """
+    if strangers := replies.keys() - {question.uid for question in questions}:
+        raise RunDirectoryError(
+            f"{len(strangers):,} replies are to no question of the benchmark, such as {min(strangers)!r}. They are of "
+            "another revision or another part of it: score them with the questions they were made from."
+        )
+    return [
+        ScoredRow(
+            question.uid,
+            question.kind,
+            question.groups,
+            score_reply(question.gold, _reply_to(question, replies), protocol),
+        )
+        for question in questions
+    ]
+
+
 def summarise(
     benchmark: str, protocol: Protocol, rows: Sequence[ScoredRow], *, judge: str | None = None
 ) -> BenchmarkScore:
-    """Form the figure of one benchmark. Raises ValueError when a question occurs twice."""
+    """Form the figure of one benchmark. Raises ValueError for an unknown one and when a question occurs twice."""
     if twice := [name for name, count in Counter(row.id for row in rows).items() if count > 1]:
         raise ValueError(f"{len(twice)} questions were scored twice, such as {twice[0]!r}")
     weights = overall_weights(benchmark, protocol, rows, judge=judge)
@@ -137,7 +173,12 @@ def tally(rows: Iterable[ScoredRow]) -> Tally:
 def overall_weights(
     benchmark: str, protocol: Protocol, rows: Sequence[ScoredRow], *, judge: str | None = None
 ) -> dict[str, float]:
-    """Question id -> its weight in the overall; they sum to 1 unless no row is part of it."""
+    """Question id -> its weight in the overall; they sum to 1 unless no row is part of it.
+
+    Raises ValueError for an unknown benchmark, whose rule is not known either.
+    """
+    if benchmark not in TITLES:
+        raise ValueError(f"unknown benchmark {benchmark!r}; it is one of {', '.join(TITLES)}")
     paths = {row.id: path for row in rows if (path := _path(benchmark, protocol, row, judge)) is not None}
     return dict.fromkeys((row.id for row in rows), 0.0) | nested_weights(paths)
 
@@ -176,6 +217,11 @@ def _path(benchmark: str, protocol: Protocol, row: ScoredRow, judge: str | None)
             return None if row.kind == "open" and judge is None else (task,)
         case _:
             return ()
+
+
+def _reply_to(question: BenchmarkQuestion, replies: Mapping[str, Reply]) -> Reply:
+    reply = replies.get(question.uid, Reply(None))
+    return replace(reply, is_missing_video=True) if question.is_missing else reply
 
 
 def _tally_by(rows: Sequence[ScoredRow], name: str) -> dict[str, Tally]:
