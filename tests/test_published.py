@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from curation.errors import ConfigError
+from training.benchmarks.protocols import TITLES
 from training.benchmarks.published import (
     PAPER_ABLATIONS,
     PAPER_MAIN,
@@ -15,7 +16,6 @@ from training.benchmarks.published import (
     published_rows,
     published_table,
 )
-from training.benchmarks.protocols import TITLES
 from training.config import TrainConfig
 
 SEVEN = tuple(name for name in TITLES if name != "shapes")
