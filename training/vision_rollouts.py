@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import torch
@@ -54,6 +54,19 @@ def encode_once(rows: Sequence[Mapping[str, Any]], collator: Collator) -> list[E
         if row["id"] not in known:
             known[row["id"]] = row.get(_ENCODED) or collator.encode(row)
     return [known[row["id"]] for row in rows]
+
+
+def as_clip(row: Encoded, processor: Processor) -> Encoded:
+    """A picture as the clip of one moment that it is to the vision tower: same features, same positions.
+
+    The model takes pictures and clips in two passes of that tower. Under ZeRO-3 a pass is collective, so processes
+    whose rows are not of the same kinds would wait for each other for ever, or mistake each other's weights.
+    """
+    if row.vision.kind == "video":
+        return row
+    pads = processor.pad_ids
+    prompt_ids = tuple(pads["video"] if token == pads["image"] else token for token in row.prompt_ids)
+    return replace(row, prompt_ids=prompt_ids, vision=replace(row.vision, kind="video", seconds_per_grid=0.0))
 
 
 def token_kinds(input_ids: Tensor, processor: Processor) -> Tensor:
@@ -104,7 +117,9 @@ class VisionGRPOTrainer(GRPOTrainer):
     # Generation
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        self._encoded = encode_once(inputs, self._collator)
+        encoded = encode_once(inputs, self._collator)
+        clips = {row: as_clip(row, self._processor) for row in encoded}
+        self._encoded = [clips[row] for row in encoded]
         self._visions = [row.vision for row in self._encoded]
         scored: dict[str, Any] = super()._generate_and_score_completions(inputs)
         # TRL permutes and cuts lists as it does tensors, so each micro-batch meets the media of its own rows.
