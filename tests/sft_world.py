@@ -1,4 +1,7 @@
-"""SFT of the tiny world of the RL tests, here or in a process that dies: python -m tests.sft_world WORLD RUN FAULT"""
+"""SFT of the tiny world of the RL tests: here, in a process that dies, or on two.
+
+python -m tests.sft_world WORLD RUN_DIR HOW
+"""
 
 from __future__ import annotations
 
@@ -70,6 +73,24 @@ def resumable(world: Path, run_dir: Path) -> TrainConfig:
     return sft_config(world, run_dir, max_updates=9, batch_size=1, accumulation=2, num_workers=1)
 
 
+def shared(world: Path, run_dir: Path, num_processes: int) -> TrainConfig:
+    """Three updates, each of four rows in two passes, on one process or two.
+
+    SGD, whose updates differ as little as the gradients do: Adam divides what is left of a zero gradient by itself.
+    """
+    more = {"gradient_checkpointing": False, "optim": "sgd"}
+    rows_of_a_process = 2 // num_processes
+    return sft_config(
+        world,
+        run_dir,
+        max_updates=3,
+        batch_size=rows_of_a_process,
+        accumulation=2,
+        learning_rate=0.1,
+        trainer_args=more,
+    )
+
+
 def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -94,14 +115,14 @@ def _die_with_the_model_half_saved() -> None:
     checkpoints.save_processor = torn
 
 
-def main(world: Path, run_dir: Path, fault: str) -> None:
-    """fault: none, checkpoint-N or model."""
+def main(world: Path, run_dir: Path, how: str) -> None:
+    """how: whole, checkpoint-N and model (where it dies), or two (under torchrun)."""
     torch.set_num_threads(1)
-    if fault == "model":
+    if how == "model":
         _die_with_the_model_half_saved()
-    elif fault != "none":
-        _die_in_a_checkpoint(int(fault.rpartition("-")[2]))
-    config = resumable(world, run_dir)
+    elif how.startswith("checkpoint-"):
+        _die_in_a_checkpoint(int(how.rpartition("-")[2]))
+    config = shared(world, run_dir, 2) if how == "two" else resumable(world, run_dir)
     train_sft(config, config.model, training_rows(trace_rows(world)), run_dir / "sft")
 
 

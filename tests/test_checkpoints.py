@@ -39,16 +39,19 @@ def whole(world, tmp_path_factory) -> Path:
     return run_dir / "sft"
 
 
-def start(world: Path, run_dir: Path, fault: str = "none") -> subprocess.Popen:
-    words = [sys.executable, "-m", "tests.sft_world", str(world), str(run_dir), fault]
-    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-
-
-def kill_after(process: subprocess.Popen, metrics: Path, num_lines: int) -> None:
-    """SIGKILL when so many updates are logged, wherever the process then is."""
-    while process.poll() is None and (not metrics.exists() or metrics.read_bytes().count(b"\n") < num_lines):
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
+def run_until_killed(world: Path, run_dir: Path, how: str, *, after_updates: int | None = None, delay_s: float = 0.0):
+    """A session of the run that ends by SIGKILL: its own (`how`), or ours after so many logged updates and a while."""
+    metrics, log = run_dir / "sft" / "metrics.jsonl", run_dir / "log.txt"
+    with log.open("w") as out:
+        words = [sys.executable, "-m", "tests.sft_world", str(world), str(run_dir), how]
+        process = subprocess.Popen(words, cwd=ROOT, stdout=out, stderr=out)
+        while after_updates is not None and process.poll() is None:
+            if metrics.exists() and metrics.read_bytes().count(b"\n") >= after_updates:
+                time.sleep(delay_s)
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.001)
+        assert process.wait(300) == -signal.SIGKILL, log.read_text()
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -57,17 +60,16 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
 
 def test_a_run_killed_at_any_moment_ends_like_an_uninterrupted_one(world, whole, tmp_path):
     stage = tmp_path / "sft"
-    killed = start(world, tmp_path)
-    kill_after(killed, stage / "metrics.jsonl", random.randint(1, 5))
-    assert killed.wait(60) == -signal.SIGKILL
-    for fault in ("checkpoint-8", "model"):
-        process = start(world, tmp_path, fault)
-        assert process.wait(60) == -signal.SIGKILL, process.stderr.read()
+    moment = {"after_updates": random.randint(1, 4), "delay_s": random.uniform(0, 0.04)}
+    print(moment)  # pytest shows it when the test fails
+    run_until_killed(world, tmp_path, "whole", **moment)
+    for how in ("checkpoint-8", "model"):
+        run_until_killed(world, tmp_path, how)
         assert load_stage(stage) is None
     assert not (stage / "model").exists()
     assert (stage / "model.tmp").exists()
-    process = start(world, tmp_path)
-    assert process.wait(60) == 0, process.stderr.read()
+    config = resumable(world, tmp_path)
+    train_sft(config, config.model, training_rows(trace_rows(world)), stage)
     assert logged(stage) == logged(whole)
     assert sorted(logged(stage)) == list(range(1, 10))
     assert logged(stage, "num_tokens") == logged(whole, "num_tokens")
@@ -76,7 +78,6 @@ def test_a_run_killed_at_any_moment_ends_like_an_uninterrupted_one(world, whole,
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert load_stage(stage).num_tokens == load_stage(whole).num_tokens
     assert not (stage / "model.tmp").exists()
-    process.stderr.close()
 
 
 def test_the_saved_model_is_laid_out_as_a_released_one(world, whole):
