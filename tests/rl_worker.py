@@ -21,6 +21,17 @@ def verdict(observation: str) -> bool | None:
     return None if "square" in observation else "red" in observation
 
 
+ZERO_3 = {
+    "zero_optimization": {"stage": 3},
+    "zero_allow_untested_optimizer": True,
+    "bf16": {"enabled": False},
+    **dict.fromkeys(
+        ("train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "train_batch_size", "gradient_clipping"),
+        "auto",
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Trained:
     """What a run leaves."""
@@ -55,8 +66,14 @@ def train(world: Path, out: Path, rows_of_a_process: int, **changes: Any) -> Tra
 
 
 def main(world: Path, out: Path, losses: Sequence[str]) -> None:
-    """Half of the rollouts on each of two processes."""
-    trained = {loss: train(world, out, 6, loss_type=loss, ddp_backend="gloo") for loss in losses}
+    """Half of the rollouts on each of two processes; `zero3` is the loss grpo with DeepSpeed's ZeRO-3."""
+    changes: dict[str, dict[str, Any]] = {loss: {"loss_type": loss} for loss in losses}
+    if "zero3" in changes:
+        import deepspeed
+
+        deepspeed.init_distributed("gloo")
+        changes["zero3"] = {"deepspeed": ZERO_3}
+    trained = {loss: train(world, out, 6, ddp_backend="gloo", **changes[loss]) for loss in losses}
     if torch.distributed.get_rank() == 0:
         torch.save(trained, out / "trained.pt")
     torch.distributed.destroy_process_group()
