@@ -23,8 +23,9 @@ browser:
 	  { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium chromium-driver fonts-dejavu-core; } || \
 	  echo "no browser could be installed here: the tests that need one will be skipped"
 
+# Two at a time, a file in one process: fixtures of a file are made once. OMP: two processes, two cores.
 test: .venv/.ready browser
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/.ready
 	$(BIN)/ruff check .
