@@ -28,7 +28,13 @@ HEAVY = {
         "training/pa_grpo.py",
         "training/sft.py",
     },
-    "huggingface_hub": {"curation/hub.py", "curation/sources/videor1.py", "training/model_card.py", "training/push.py"},
+    "huggingface_hub": {
+        "curation/hub.py",
+        "curation/sources/videor1.py",
+        "training/benchmarks/loaders/hub.py",
+        "training/model_card.py",
+        "training/push.py",
+    },
     "decord": {"curation/video.py", "curation/frames_decord.py"},
     "torch": {
         "training/checkpoints.py",

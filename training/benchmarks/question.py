@@ -108,7 +108,7 @@ class LoadedBenchmark:
 
     def describe(self) -> str:
         """One line, for logs and reports: every row is accounted for."""
-        text = f"{self.benchmark} at {self.revision[:12]}: {len(self.questions):,} of {self.num_rows:,} rows"
+        text = f"{self.benchmark} at {self.revision[:18]}: {len(self.questions):,} of {self.num_rows:,} rows"
         if self.num_published is not None and self.num_published != self.num_rows:
             text += f" ({self.num_published:,} are published)"
         if self.left_out:

@@ -1,0 +1,152 @@
+"""What a benchmark's loader is made of: where it lies, the columns it must have, and how a row becomes a question.
+
+A loader knows one layout exactly. What it does not know it refuses in one line, because a misread benchmark gives a
+plausible score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from curation.errors import UserError
+from training.benchmarks.loaders.media import MediaRoot
+from training.benchmarks.question import BenchmarkQuestion
+from training.benchmarks.scoring import Protocol
+
+_SHOWN: Final = 100  # characters of a value in an error
+
+
+class BenchmarkError(UserError, ValueError):
+    """A benchmark that cannot be read, or that its hub does not give."""
+
+
+class UnreadableGold(ValueError):
+    """A row whose gold is no answer, so that nothing could be right: left out and counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A row that the protocol does not use, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """required: in every row. one_of: at least one of these. optional: may be there. Any other is unknown."""
+
+    required: frozenset[str]
+    optional: frozenset[str] = frozenset()
+    one_of: frozenset[str] = frozenset()
+
+    @property
+    def known(self) -> frozenset[str]:
+        """All that may be there."""
+        return self.required | self.optional | self.one_of
+
+    def fault(self, found: Collection[str], ignored: Collection[str] = ()) -> str | None:
+        """What is wrong with the columns that were found; None when nothing is."""
+        if absent := sorted(self.required - set(found)):
+            return f"lacks the column {', '.join(absent)}"
+        if self.one_of and self.one_of.isdisjoint(found):
+            return f"lacks the column {' or '.join(sorted(self.one_of))}"
+        if unknown := sorted(set(found) - self.known - set(ignored)):
+            return f"has the unknown column {', '.join(unknown)}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row. part: the config that it is of. number: its place in the part, from 0. place: "file:record" for people.
+
+    Its readers raise BenchmarkError for a value of another type than the layout says.
+    """
+
+    title: str
+    part: str
+    number: int
+    place: str
+    values: Mapping[str, Any]
+
+    def text(self, name: str) -> str:
+        """A text that is not blank, stripped."""
+        value = self.values[name]
+        if not isinstance(value, str) or not value.strip():
+            raise self.fault(f"{name} must be text, not {value!r}")
+        return value.strip()
+
+    def identifier(self, name: str) -> str:
+        """A text or an integer, as text."""
+        value = self.values[name]
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else self.text(name)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of texts, which may be blank (choices that only a picture shows); () for null."""
+        value = self.values.get(name)
+        if value is None:
+            return ()
+        if not isinstance(value, list | tuple) or not all(isinstance(entry, str) for entry in value):
+            raise self.fault(f"{name} must be a list of texts, not {value!r}")
+        return tuple(value)
+
+    def seconds(self, name: str) -> float | None:
+        """A number, at least 0; None when the row has none."""
+        value = self.values.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+            raise self.fault(f"{name} must be seconds, not {value!r}")
+        return float(value)
+
+    def one_of(self, name: str, known: Collection[str]) -> str:
+        """A text that is one of `known`."""
+        value = self.text(name)
+        if value not in known:
+            raise self.fault(f"{name} is {value!r}, which is none of {', '.join(known)}")
+        return value
+
+    def optional_groups(self, **names: str) -> dict[str, str]:
+        """group -> the text of the column, for those columns that have one."""
+        return {
+            group: value.strip()
+            for group, name in names.items()
+            if isinstance(value := self.values.get(name), str) and value.strip()
+        }
+
+    def fault(self, what: str) -> BenchmarkError:
+        """What is wrong with this row, in one line."""
+        shown = " ".join(what.split())
+        shown = shown if len(shown) <= 3 * _SHOWN else shown[: 3 * _SHOWN] + "..."
+        return BenchmarkError(f"{self.title}, {self.place}: {shown}. Use the revision that this loader knows.")
+
+
+ReadRow = Callable[[Row, MediaRoot, Protocol], BenchmarkQuestion | LeftOut]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One benchmark on the hub.
+
+    name: ours. repo: where it is published; mirrors have the same columns. licence and is_gated: as its page says
+    (reference: benchmarks.md), for the error when the hub refuses.
+    parts: config -> glob patterns of its files, the first that matches is used; a README with `configs:` goes before.
+    default_parts: those that make the benchmark (of VSI-Bench's configs any one is the benchmark). num_rows: in them.
+    media: what to fetch and unpack, and where; media_bytes: its size, None where no source says so.
+    """
+
+    name: str
+    title: str
+    repo: str
+    mirrors: tuple[str, ...]
+    licence: str
+    is_gated: bool
+    split: str
+    parts: Mapping[str, tuple[str, ...]]
+    default_parts: tuple[str, ...]
+    columns: Columns
+    num_rows: int
+    media: str
+    media_bytes: int | None
+    read: ReadRow
