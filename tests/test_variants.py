@@ -6,7 +6,6 @@ import pytest
 from training.config import TrainConfig, Variant
 from training.variants import apply_variant, stages_of
 
-
 ROOT = Path(__file__).parent.parent
 
 

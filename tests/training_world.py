@@ -1,4 +1,4 @@
-"""A terse demo world of a few clips, curated by the real pipeline, and configs that train on it for an update or two."""
+"""A terse demo world of a few clips, curated by the real pipeline, and configs that train on it for a few updates."""
 
 from __future__ import annotations
 
