@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from tests.benchmark_fixtures.hub_rows import VIDEO_MME
+
 
 def _row(number: int, problem: str, gold: str, path: str, **changes: Any) -> Any:
     return {
@@ -51,10 +53,10 @@ ROWS = {
         _row(3, "Describe it.", "a man runs", "TempCompass/videos/201.mp4", problem_type="free-form", options=[]),
     ],
     "video_mme": [
-        _row(1, "How many lamps?", "C", "VideoMME/data/aaaaaaaaaaa.mp4")
+        _row(1, "How many lamps are lit?", "C", "VideoMME/data/aaaaaaaaaaa.mp4", options=VIDEO_MME[0]["options"])
         | {"video_id": "001", "duration": "short", "domain": "Knowledge", "sub_category": "Invented History"}
         | {"url": "https://video.invalid", "videoID": "aaaaaaaaaaa", "question_id": "001-1", "answer": "C"}
-        | {"task_type": "Counting Problem", "question": "How many lamps?", "subtitle": ""},
+        | {"task_type": "Counting Problem", "question": "How many lamps are lit?", "subtitle": ""},
     ],
 }
 

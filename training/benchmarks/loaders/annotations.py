@@ -49,11 +49,14 @@ def read_rows(
 
 
 def hash_files(files: Sequence[tuple[str, Path]]) -> str:
-    """The revision of (name, file) that no hub knows: the same for the same names and bytes."""
+    """The revision of (name, file) that no hub knows: the same for the same names and bytes. Raises BenchmarkError."""
     digest = hashlib.sha256()
     for name, file in files:
-        with file.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        try:
+            with file.open("rb") as stream:
+                content = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise BenchmarkError(f"cannot read {file}: {error.strerror or error}. Fetch it again.") from error
         digest.update(f"{name}\0{content}\n".encode())
     return f"files-{digest.hexdigest()[:12]}"
 
@@ -70,7 +73,7 @@ def _read(title: str, name: str, file: Path) -> Iterator[Any]:
                 # A field may hold a picture; the limit is the C long.
                 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
                 with file.open(encoding="utf-8-sig", newline="") as stream:
-                    yield from csv.DictReader(stream, delimiter="\t")
+                    yield from csv.DictReader(stream, delimiter="\t", restkey="(beyond the header)")
             case ".json":
                 found = json.loads(file.read_bytes())
                 if not isinstance(found, list):

@@ -15,7 +15,8 @@ from training.benchmarks.loaders.media import MediaRoot
 from training.benchmarks.question import BenchmarkQuestion
 from training.benchmarks.scoring import Protocol
 
-_SHOWN: Final = 100  # characters of a value in an error
+NOT_MULTIPLE_CHOICE: Final = "not multiple choice"  # why MMVU and VCR-Bench leave rows out
+_SHOWN: Final = 300  # characters of an error about a row
 
 
 class BenchmarkError(UserError, ValueError):
@@ -118,7 +119,7 @@ class Row:
     def fault(self, what: str) -> BenchmarkError:
         """What is wrong with this row, in one line."""
         shown = " ".join(what.split())
-        shown = shown if len(shown) <= 3 * _SHOWN else shown[: 3 * _SHOWN] + "..."
+        shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
         return BenchmarkError(f"{self.title}, {self.place}: {shown}. Use the revision that this loader knows.")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Final
 
-from training.benchmarks.loaders.layout import Columns, Layout, LeftOut, Row
+from training.benchmarks.loaders.layout import NOT_MULTIPLE_CHOICE, Columns, Layout, LeftOut, Row
 from training.benchmarks.loaders.media import MediaRoot
 from training.benchmarks.loaders.options import gold_letter, letter_choices
 from training.benchmarks.question import BenchmarkQuestion
@@ -19,7 +19,7 @@ _LINK: Final = re.compile(r"https?://.*?/resolve/[^/]+/(.+)")
 
 def _read(row: Row, media: MediaRoot, protocol: Protocol) -> BenchmarkQuestion | LeftOut:
     if row.one_of("question_type", _TYPES) == "open-ended":
-        return LeftOut("open-ended")
+        return LeftOut(NOT_MULTIPLE_CHOICE)
     choices = row.values["choices"]
     if not isinstance(choices, Mapping):
         raise row.fault(f"choices must hold texts by their letters, not {choices!r}")

@@ -12,7 +12,7 @@ from curation.scoring.choice import named_letter
 from training.benchmarks.answers import read_exact_letter
 from training.benchmarks.loaders.layout import UnreadableGold
 
-_OPTION_LINE: Final = re.compile(r"\s*\(?([A-Z])[.):](?:\s+(.*))?", re.DOTALL)
+_OPTION_LINE: Final = re.compile(r"\s*\(?([A-Z])[.):]\s*(.*)", re.DOTALL)  # "C.Both" is there too
 _INFORMATION: Final = re.compile(r"^Information ([A-Z]):\s*(.*)$", re.MULTILINE)
 
 
@@ -26,7 +26,7 @@ def letter_options(texts: Sequence[str]) -> tuple[str, ...]:
     lettered = [_OPTION_LINE.fullmatch(text.rstrip()) for text in texts]
     if all(match and match[1] == letter for match, letter in zip(lettered, ascii_uppercase, strict=False)):
         return tuple(text.strip() for text in texts)
-    return tuple(f"{letter}. {text.strip()}" for letter, text in zip(ascii_uppercase, texts, strict=False))
+    return tuple(f"{letter}. {text.strip()}".strip() for letter, text in zip(ascii_uppercase, texts, strict=False))
 
 
 def letter_choices(choices: Mapping[str, str | None]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from training.benchmarks.answers import read_box, read_interval
-from training.benchmarks.loaders.layout import Columns, Layout, LeftOut, Row
+from training.benchmarks.loaders.layout import NOT_MULTIPLE_CHOICE, Columns, Layout, LeftOut, Row
 from training.benchmarks.loaders.media import MediaRoot
 from training.benchmarks.loaders.options import cut_choices, gold_letter, letter_choices
 from training.benchmarks.question import BenchmarkQuestion
@@ -25,7 +25,7 @@ _VIDEOS: Final = "v1/videos"
 def _read(row: Row, media: MediaRoot, protocol: Protocol) -> BenchmarkQuestion | LeftOut:
     has_choices = _is_multiple_choice(row)
     if not has_choices and protocol == "videor1":
-        return LeftOut("not multiple choice")
+        return LeftOut(NOT_MULTIPLE_CHOICE)
     options = letter_choices(_choices(row)) if has_choices else ()
     if has_choices and not options:
         raise row.fault("a multiple-choice question has no choices")

@@ -15,7 +15,7 @@ from typing import Final
 from curation.scoring.answer_text import answer_text
 from training.benchmarks.loaders import mmvu, mvbench, tempcompass, video_mme, videommmu, vsi_bench
 from training.benchmarks.loaders.annotations import hash_files, read_rows
-from training.benchmarks.loaders.layout import BenchmarkError, Columns, Layout, LeftOut, Row
+from training.benchmarks.loaders.layout import NOT_MULTIPLE_CHOICE, BenchmarkError, Columns, Layout, LeftOut, Row
 from training.benchmarks.loaders.loading import collect, layout_of
 from training.benchmarks.loaders.media import MediaRoot, with_suffixes
 from training.benchmarks.loaders.options import gold_letter, letter_options
@@ -66,7 +66,7 @@ def load_videor1(
 def _read(row: Row, layout: Layout, media: MediaRoot, protocol: Protocol) -> BenchmarkQuestion | LeftOut:
     kind = _KINDS[row.one_of("problem_type", _KINDS)]
     if kind != "mc" and (layout.name == "mmvu" or (layout.name == "vcr_bench" and protocol == "videor1")):
-        return LeftOut("not multiple choice")
+        return LeftOut(NOT_MULTIPLE_CHOICE)
     options = letter_options(row.texts("options")) if kind == "mc" else ()
     if kind == "mc" and not options:
         raise row.fault("a multiple choice question has no options")
