@@ -20,8 +20,9 @@ CAUGHT_BY = {
 }
 
 
-@pytest.mark.parametrize("seed", [0, random.SystemRandom().randrange(1, 10**6)])
-def test_demo_catches_every_injected_fault_with_its_own_rule_and_keeps_the_good_traces(tmp_path, seed):
+@pytest.mark.parametrize("is_any_seed", [False, True])
+def test_demo_catches_every_injected_fault_with_its_own_rule_and_keeps_the_good_traces(tmp_path, is_any_seed):
+    seed = random.SystemRandom().randrange(1, 10**6) if is_any_seed else 0
     print(f"seed {seed}")
     out = io.StringIO()
     run_dir = tmp_path / "demo"
