@@ -206,7 +206,8 @@ def stack_vision(visions: Sequence[Vision]) -> dict[str, Any]:
     for kind in DATA_TYPES:
         seen = [vision for vision in visions if vision.kind == kind]
         if seen:
-            batch[_PATCHES[kind]] = torch.from_numpy(np.concatenate([vision.patches for vision in seen]))
+            patches = [vision.patches for vision in seen]
+            batch[_PATCHES[kind]] = torch.from_numpy(patches[0] if len(seen) == 1 else np.concatenate(patches))
             batch[_GRIDS[kind]] = torch.tensor([vision.grid for vision in seen])
     seconds = [vision.seconds_per_grid for vision in visions if vision.seconds_per_grid is not None]
     if seconds:

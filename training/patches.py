@@ -1,4 +1,4 @@
-"""Frames to the patches that the vision tower takes: exact, in numpy, without torchvision."""
+"""Frames to the patches that the vision tower takes: in numpy, to single precision, without torchvision."""
 
 from __future__ import annotations
 
@@ -46,9 +46,10 @@ def patchify(
     cut = frames.reshape(t, depth, h // merge, merge, size, w // merge, merge, size, num_channels)
     # time, rows, columns, row and column within a token; channel, frame, row and column within a patch
     ordered = np.ascontiguousarray(cut.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7))
-    by_channel = ordered.reshape(t * h * w, num_channels, depth * size * size)
-    patches = np.empty(by_channel.shape, np.float32)
-    for channel, (mean, std) in enumerate(zip(layout.mean, layout.std, strict=True)):
-        values = (np.arange(256) * layout.rescale_factor - mean) / std
-        patches[:, channel] = values.astype(np.float32)[by_channel[:, channel]]
+    # One multiplication and one sum a value, which is half the time of looking it up
+    std = np.array(layout.std)[:, None]
+    scale = (layout.rescale_factor / std).astype(np.float32)
+    offset = (-np.array(layout.mean)[:, None] / std).astype(np.float32)
+    patches = ordered.reshape(t * h * w, num_channels, depth * size * size) * scale
+    patches += offset
     return patches.reshape(t * h * w, -1), (t, h, w)
