@@ -168,7 +168,7 @@ def _console_table(summaries: Sequence[VariantSummary], measure: Measure) -> Con
             *(_points(summary.differences.get((measure.name, reference))) for reference in references),
         ]
         texts = (f"{cell.text} {cell.note}".strip().replace(NARROW, " ") for cell in cells)
-        table.add_row(summary.variant, str(len(summary.seeds)), *(Text(text) for text in texts))
+        table.add_row(*(Text(text) for text in (summary.variant, str(len(summary.seeds)), *texts)))
     return table
 
 
