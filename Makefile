@@ -40,6 +40,9 @@ bench: .venv/.ready browser
 	$(BIN)/python tests/bench/bench_publish.py
 	$(BIN)/python tests/bench/bench_diff.py
 	$(BIN)/python tests/bench/bench_frame_hashes.py
+	$(BIN)/python tests/bench/bench_collator.py
+	$(BIN)/python tests/bench/bench_step_time.py --words 800
+	$(BIN)/python tests/bench/bench_judge_overlap.py
 	$(BIN)/python tests/bench/bench_viewer_rows.py
 	$(BIN)/python tests/bench/bench_viewer.py
 
