@@ -127,11 +127,11 @@ def write_config(root: Path, generator: LoopbackServer, judge: LoopbackServer, *
         "source": {"kind": "videor1", "paths": [str(root / "questions.json")], "media_root": str(root / "media")},
         "video": {"num_frames": 4, "max_pixels": 28 * 28 * 16, "min_pixels": 28 * 28, "num_workers": 1},
         "generate": {
-            "engine": {"kind": "openai", "base_url": generator.openai_url, "model": "tiny-vl", "timeout_s": 5},
+            "engine": {"kind": "openai", "base_url": generator.openai_url, "model": "tiny-vl", "timeout_s": 60},
             "dispatch": {"max_in_flight": 4, "backoff_s": 0.05, "backoff_cap_s": 0.2},
         },
         "verify": {
-            "engine": {"kind": "anthropic", "base_url": judge.url, "api_key_env": "JUDGE_KEY", "timeout_s": 5},
+            "engine": {"kind": "anthropic", "base_url": judge.url, "api_key_env": "JUDGE_KEY", "timeout_s": 60},
             "dispatch": {"max_in_flight": 4, "backoff_s": 0.05, "backoff_cap_s": 0.2},
         },
         "shard_size": 6,

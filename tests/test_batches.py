@@ -36,7 +36,7 @@ def run(server, state_path, places, *, stop_after=None, outcomes=None, admit=Non
     dispatch = DispatchConfig(backoff_s=0.01, backoff_cap_s=0.05, server_wait_s=5.0, max_tries=3)
 
     async def collect():
-        engine = build_engine(AnthropicConfig(base_url=server.url, api_key_env="JUDGE_KEY", timeout_s=5.0))
+        engine = build_engine(AnthropicConfig(base_url=server.url, api_key_env="JUDGE_KEY", timeout_s=60.0))
         options = {"state_path": state_path, "config": BatchConfig(**{"poll_s": 0.02} | config), "dispatch": dispatch}
         try:
             async with aclosing(answer_in_batches(engine, map(job, places), admit=admit, **options)) as answers:

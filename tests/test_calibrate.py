@@ -67,7 +67,7 @@ def says(is_sufficient: Callable[[int], bool]) -> Callable[[Mapping[str, Any]], 
 
 def write_judge(path: Path, server: LoopbackServer, kind: str = "openai", **changes: Any) -> Path:
     url = server.openai_url if kind == "openai" else server.url
-    engine = {"kind": kind, "model": path.stem, "base_url": url, "api_key_env": KEY, "timeout_s": 5}
+    engine = {"kind": kind, "model": path.stem, "base_url": url, "api_key_env": KEY, "timeout_s": 60}
     config = {
         "engine": engine | changes.pop("engine", {}),
         "dispatch": {"max_in_flight": 4, "backoff_s": 0.05, "backoff_cap_s": 0.1, "max_tries": 2},

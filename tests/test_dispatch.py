@@ -66,7 +66,7 @@ def run(engine, jobs, **options):
 
 def serve(server, num_questions, **config):
     async def through_the_sdk():
-        engine = build_engine(OpenAIConfig(base_url=server.openai_url, model="m", send="none", timeout_s=5.0))
+        engine = build_engine(OpenAIConfig(base_url=server.openai_url, model="m", send="none", timeout_s=60.0))
         try:
             return await collect(engine, map(job, range(num_questions)), **config)
         finally:

@@ -21,7 +21,7 @@ def key(monkeypatch):
 def ask(server, request=REQUEST, **config):
     async def complete():
         engine = build_engine(
-            AnthropicConfig(base_url=server.url, api_key_env="JUDGE_KEY", **{"timeout_s": 5.0} | config)
+            AnthropicConfig(base_url=server.url, api_key_env="JUDGE_KEY", **{"timeout_s": 60} | config)
         )
         try:
             return await engine.complete(request)

@@ -22,7 +22,7 @@ def ask(server, request=None, **config):
     """Complete one request through the real SDK; returns the completion or raises."""
 
     async def complete():
-        engine = build_engine(OpenAIConfig(base_url=server.openai_url, model="m", **{"timeout_s": 5.0} | config))
+        engine = build_engine(OpenAIConfig(base_url=server.openai_url, model="m", **{"timeout_s": 60} | config))
         try:
             return await engine.complete(request or Request("q1", "how many?", max_tokens=16))
         finally:

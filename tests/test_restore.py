@@ -7,7 +7,7 @@ from transformers import Trainer
 from tests.rl_world import build_world, load_world, rows_of
 from training.config import TrainConfig
 from training.restore import RestoringTrainer
-from training.sft import build_sft_trainer
+from training.sft import build_sft_trainer, sft_args
 
 torch.set_num_threads(1)
 
@@ -37,7 +37,7 @@ def test_sft_resumed_from_a_checkpoint_equals_an_uninterrupted_run(world, tmp_pa
         rows = rows.add_column(name, [text] * len(rows))
 
     def losses(checkpoint=None):
-        trainer = build_sft_trainer(config, rows, *load_world(world), tmp_path)
+        trainer = build_sft_trainer(config, rows, *load_world(world), sft_args(config, tmp_path))
         trainer.train(resume_from_checkpoint=checkpoint)
         return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 

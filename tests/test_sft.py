@@ -34,7 +34,7 @@ def build(config, rows, folder, **options):
     """A trainer as `train_sft` builds it."""
     _, processor = load_world(Path(config.dataset.media_root))
     model = load_trainable(config.model, has_adapter=config.lora is not None)
-    return build_sft_trainer(config, rows, model, processor, folder, **options)
+    return build_sft_trainer(config, rows, model, processor, sft_args(config, folder), **options)
 
 
 def losses_of(trainer) -> list[float]:

@@ -25,6 +25,7 @@ from accelerate.utils import gather_object
 from rich.console import Console
 from torch import Tensor
 from transformers import GenerationConfig
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from curation.progress import show_progress
 from curation.prompts import load_trace_prompt
@@ -80,6 +81,7 @@ def score_held_out(
     if (found := load_evaluation(path)) is not None:
         return found
     state = PartialState()
+    unset_hf_deepspeed_config()  # or each process would load a part of the model, and wait for the others at each token
     began_s = time.monotonic()
     processor, model = load_processor(base), load_model(base).to(state.device).eval()
     template = config.input.template

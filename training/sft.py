@@ -107,11 +107,11 @@ def build_sft_trainer(
     rows: datasets.Dataset,
     model: Any,
     processor: Processor,
-    folder: Path,
+    args: Any,
     *,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> Any:
-    """An SFTTrainer of this model on these rows. Raises ConfigError."""
+    """An SFTTrainer of this model on these rows. args: of `sft_args`. Raises ConfigError."""
     collator = Collator(
         processor,
         config.input.video,
@@ -119,7 +119,6 @@ def build_sft_trainer(
         template=config.input.template,
         cache=build_cache(config.input.cache),
     )
-    args = sft_args(config, folder)
     try:
         return _SftTrainer(
             model=model,
@@ -174,12 +173,12 @@ def train_sft(config: TrainConfig, base: ModelConfig, rows: TrainingRows, folder
     """
     if (found := load_stage(folder)) is not None:
         return found
-    sft_args(config, folder)  # what is wrong with it is said before a model is loaded
+    args = sft_args(config, folder)  # before the model: while these live, ZeRO-3 shares out what is loaded
     set_seed(config.seed)
     processor = load_processor(base)
     model = load_trainable(base, has_adapter=config.lora is not None)
     callback = StageCallback(folder)
-    trainer = build_sft_trainer(config, rows.rows, model, processor, folder, callbacks=[callback])
+    trainer = build_sft_trainer(config, rows.rows, model, processor, args, callbacks=[callback])
     UpdateProgress.install(trainer, "sft")
     checkpoint = find_checkpoint(folder / "checkpoints")
     if trainer.is_world_process_zero():
