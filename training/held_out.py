@@ -81,7 +81,8 @@ def score_held_out(
     if (found := load_evaluation(path)) is not None:
         return found
     state = PartialState()
-    unset_hf_deepspeed_config()  # or each process would load a part of the model, and wait for the others at each token
+    # Or each process would load a part of the model, and wait for the others at each token.
+    unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
     began_s = time.monotonic()
     processor, model = load_processor(base), load_model(base).to(state.device).eval()
     template = config.input.template
