@@ -21,7 +21,7 @@ from training.benchmarks.question import BenchmarkQuestion, LoadedBenchmark
 from training.benchmarks.scoring import Kind
 from training.held_out_split import is_held_out
 
-NAME: Final = "demo"
+NAME: Final = "shapes"
 TITLE: Final = "the demo world"
 TRAINED_ON: Final = "trained on"
 _CONFIG: Final = "rl"  # the questions alone
