@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from trl.trainer.utils import nanstd
@@ -126,7 +126,6 @@ def test_masked_rewards_become_nan_and_zero_stays_zero():
 # Any group
 
 
-@settings(deadline=None)
 @given(groups())
 def test_scored_rollouts_of_a_group_have_zero_mean_and_the_rest_zero(drawn):
     rewards, size = drawn
@@ -136,14 +135,12 @@ def test_scored_rollouts_of_a_group_have_zero_mean_and_the_rest_zero(drawn):
     assert torch.allclose(advantages.view(-1, size).sum(dim=1), torch.zeros(1, dtype=torch.float64), atol=1e-9)
 
 
-@settings(deadline=None)
 @given(groups(), st.floats(-5, 5))
 def test_shifting_the_rewards_changes_nothing(drawn, shift):
     rewards, size = drawn
     assert torch.allclose(group_advantages(rewards + shift, size), group_advantages(rewards, size), atol=1e-7)
 
 
-@settings(deadline=None)
 @given(groups(), st.floats(0.1, 10))
 def test_scaling_the_rewards_changes_nothing_but_eps(drawn, scale):
     rewards, size = drawn
@@ -151,7 +148,6 @@ def test_scaling_the_rewards_changes_nothing_but_eps(drawn, scale):
     assert torch.allclose(scaled, group_advantages(rewards, size), atol=1e-7)
 
 
-@settings(deadline=None)
 @given(groups(), st.randoms(use_true_random=False))
 def test_order_within_a_group_and_of_groups_does_not_matter(drawn, random):
     rewards, size = drawn
@@ -164,7 +160,6 @@ def test_order_within_a_group_and_of_groups_does_not_matter(drawn, random):
     assert torch.allclose(group_advantages(rewards[order], size), group_advantages(rewards, size)[order], atol=1e-9)
 
 
-@settings(deadline=None)
 @given(groups(reward, least_size=2))
 def test_better_reward_never_has_the_smaller_advantage(drawn):
     rewards, size = drawn
@@ -175,7 +170,6 @@ def test_better_reward_never_has_the_smaller_advantage(drawn):
 # Against stock GRPO
 
 
-@settings(deadline=None)
 @given(groups(least_size=2))
 def test_equal_rewards_with_completion_normalization_are_stock_grpo(drawn):
     rewards, size = drawn
@@ -186,7 +180,6 @@ def test_equal_rewards_with_completion_normalization_are_stock_grpo(drawn):
     assert torch.allclose(tokens, broadcast, atol=1e-6, rtol=0)
 
 
-@settings(deadline=None)
 @given(hnp.arrays("float32", (3, 8), elements=st.floats(0, 2.1875, width=16)))
 def test_same_floats_as_trl_wherever_a_group_does_not_tie(rewards):
     rewards = torch.from_numpy(rewards).view(-1)
@@ -268,7 +261,6 @@ def trl_loss(ratios: torch.Tensor, tokens: torch.Tensor, masks: SegmentMasks) ->
     return (per_token * mask).sum(-1) / mask.sum(-1).clamp(min=1.0)
 
 
-@settings(deadline=None)
 @given(letters, st.data())
 def test_segment_normalization_gives_every_segment_mean_the_same_weight(rows, data):
     number = st.floats(-3, 3)
@@ -289,7 +281,6 @@ def test_segment_normalization_gives_every_segment_mean_the_same_weight(rows, da
     assert trl_loss(torch.tensor(ratios, dtype=torch.float64), tokens, masks).tolist() == pytest.approx(expected)
 
 
-@settings(deadline=None)
 @given(letters)
 def test_segment_normalization_scales_by_one_on_average(rows):
     masks = masks_of(*rows)
@@ -329,7 +320,6 @@ def test_nothing_to_compare_has_no_share():
     assert measure_collapse(torch.tensor([1.0, NAN]), 2).share is None
 
 
-@settings(deadline=None)
 @given(groups())
 def test_width_zero_counts_exactly_the_groups_without_advantage(drawn):
     rewards, size = drawn

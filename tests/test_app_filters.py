@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -47,13 +47,11 @@ HOSTILE = [
 ]
 
 
-@settings(deadline=None)
 @given(FILTERS)
 def test_a_query_brings_back_its_filter(chosen):
     assert Filter.from_query(chosen.to_query()) == (chosen, [])
 
 
-@settings(deadline=None)
 @given(FILTERS)
 def test_a_query_is_plain_texts_and_never_uses_the_reserved_word_page(chosen):
     query = chosen.to_query()
@@ -61,7 +59,6 @@ def test_a_query_is_plain_texts_and_never_uses_the_reserved_word_page(chosen):
     assert all(type(text) is str for text in query.values())
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYS) | ANY_TEXT, ANY_TEXT | st.sampled_from(HOSTILE)))
 def test_no_query_raises_and_whatever_is_not_kept_is_named_in_a_line(query):
     chosen, notes = Filter.from_query(query)
@@ -69,7 +66,6 @@ def test_no_query_raises_and_whatever_is_not_kept_is_named_in_a_line(query):
     assert Filter.from_query(chosen.to_query()) == (chosen, [])
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(KEYS) | st.none() | st.integers(), st.none() | st.integers() | st.lists(st.text()))
 )

@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.labels import (
@@ -107,7 +107,6 @@ def test_the_store_is_blind_to_the_judge(store):
     assert b"verdict" not in store.path.read_bytes()
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("pq"), st.sampled_from([*LABELS, "undo"]))))
 def test_the_store_agrees_with_a_list_that_is_walked_by_hand(tmp_path_factory, steps):
     store = LabelStore(tmp_path_factory.mktemp("labels") / "labels.sqlite")
@@ -127,7 +126,6 @@ def test_the_store_agrees_with_a_list_that_is_walked_by_hand(tmp_path_factory, s
     assert store.count() == {word: Counter(last.values())[word] for word in LABELS}
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_a_note_is_kept_letter_by_letter(tmp_path_factory, note):
     store = LabelStore(tmp_path_factory.mktemp("labels") / "labels.sqlite")
@@ -175,7 +173,6 @@ def test_a_name_is_one_line_of_visible_characters(name, cleaned):
     assert clean_name(name) == cleaned
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_cleaning_a_name_again_changes_nothing(name):
     assert clean_name(clean_name(name)) == clean_name(name)
@@ -491,7 +488,6 @@ def facts_of(strata: Sequence[tuple[str | None, str | None]]) -> pl.DataFrame:
     return pl.DataFrame(strata, schema={"problem_type": pl.String, "verdict": pl.String}, orient="row")
 
 
-@settings(deadline=None)
 @given(st.lists(STRATA, max_size=80), st.integers(-1, 100), st.integers(0, 5), st.sets(st.integers(0, 80), max_size=30))
 def test_a_sample_spreads_over_all_strata_and_takes_none_that_is_excluded(strata, num, seed, excluded):
     facts = facts_of(strata)

@@ -52,13 +52,11 @@ def full_row(text=None):
 # Text into HTML
 
 
-@settings(deadline=None)
 @given(anything)
 def test_what_is_read_is_the_text_to_the_character(text):
     assert Page(visible(text)).text == storable(text)
 
 
-@settings(deadline=None)
 @given(anything)
 def test_an_attribute_ends_where_its_text_does(text):
     page = Page(fill('<p title="{}">x</p>', text))
@@ -68,7 +66,6 @@ def test_an_attribute_ends_where_its_text_does(text):
     assert len(page.attributes("title")[0]) == len(text)
 
 
-@settings(deadline=None)
 @given(anything, anything)
 def test_a_value_is_never_read_as_a_template_nor_escaped_twice(first, second):
     inner = fill("<b>{}</b>", first)
@@ -146,7 +143,7 @@ def test_no_element_attribute_or_class_comes_from_the_data(text, blind):
     assert page.attributes("href") == plain.attributes("href") == []
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(anything)
 def test_every_text_of_a_row_can_be_read_whole(text):
     page = Page(render_trace(full_row(text))).text
@@ -308,7 +305,6 @@ def test_bar_of_what_was_not_measured_looks_different():
     assert "vp-null" in Page(render_bars("t", [Bar("no verdict", 3, is_null=True)])).classes()
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), min_size=1, max_size=60), st.integers(1, 500))
 def test_histogram_stays_in_its_frame_and_counts_every_row(bins, bin_width):
     series = [Series("accepted", tuple(a for a, _ in bins)), Series("rejected", tuple(b for _, b in bins))]
@@ -399,7 +395,7 @@ def test_a_line_of_the_list_is_text_and_its_address_stays_one_attribute(text):
     assert storable(text) in pages[0].text
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(anything, anything)
 def test_both_sides_of_a_difference_can_be_read_whole(left, right):
     page = Page(render_difference(find_differences(left, right), "old", "new")).text

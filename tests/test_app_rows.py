@@ -175,13 +175,13 @@ def dataset(tmp_path_factory):
     return open_folder(folder)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(FILTERS)
 def test_filter_search_and_sort_equal_a_loop_over_the_rows(dataset, chosen):
     assert places(dataset, chosen) == filter_plainly(chosen)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(FILTERS, st.integers(0, len(ROWS) - 1), st.integers(0, 5))
 def test_neighbours_facts_and_chance_agree_with_the_list(dataset, chosen, place, seed):
     found = places(dataset, chosen)
@@ -306,7 +306,7 @@ def find_text(texts: list[str | None], query: str) -> list[bool]:
     return frame.select(holds_all(search_terms(query))).to_series().to_list()
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.text(ODD, max_size=12), st.text(ODD, min_size=1, max_size=4))
 def test_case_is_folded_as_unicode_says(text, part):
     assert find_text([text], part) == [part.casefold() in text.casefold()]
@@ -323,7 +323,6 @@ def test_every_character_is_found_in_its_other_case():
     assert missed == []
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters='"'), min_size=1))
 def test_every_character_means_itself(text):
     if search_terms(text):

@@ -102,7 +102,7 @@ def test_the_same_seed_gives_the_same_figures_and_the_order_of_the_rows_does_not
     assert first == compare_scores(dict(reversed(ours.items())), theirs, seed=3, num_resamples=999)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(scores, scores), min_size=1, max_size=30))
 def test_a_comparison_holds_its_own_figures_and_mirrors(pairs):
     ours, theirs = zip(*pairs, strict=True)

@@ -186,7 +186,7 @@ def test_people_are_compared_pairwise_on_their_last_word():
     assert (calibration.humans.num, calibration.humans.total) == (2, 5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(

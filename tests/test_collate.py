@@ -150,7 +150,7 @@ def test_a_trace_that_spells_the_end_of_turn_does_not_end_there(loaded, rows):
     assert encoded.target_ids[-1] == processor.tokenizer.eos_token_id
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(text=st.text(max_size=60))
 def test_any_question_is_encoded_as_the_text_it_is(loaded, rows, text):
     _, processor = loaded

@@ -85,7 +85,7 @@ def build(folder: Path, rows: list[tuple[int, bool, int]], *, num_files: int = 1
     return write_folder(folder, kept, rejected, num_files=num_files)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(rows=ROWS, num_files=st.integers(1, 4), shuffled=st.randoms())
 def test_equal_folders_differ_in_nothing_however_they_are_cut_and_ordered(rows, num_files, shuffled):
     others = shuffled.sample(rows, len(rows))
@@ -96,7 +96,7 @@ def test_equal_folders_differ_in_nothing_however_they_are_cut_and_ordered(rows, 
     assert sum(part.rows.same for part in found.configs if part.config != "rl") == len(rows)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(old=ROWS, new=ROWS)
 def test_swapping_the_sides_swaps_added_and_removed_and_all_counts_add_up(old, new):
     with tempfile.TemporaryDirectory() as folder:

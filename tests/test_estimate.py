@@ -177,7 +177,7 @@ def test_without_checkpointing_activations_are_many_times_more():
     assert all_of_them > 4 * kept
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 64), st.sampled_from([0, 1, 2, 3]), st.integers(1, 16), st.booleans())
 def test_more_sharing_and_less_batch_never_need_more(num_gpus, zero_stage, batch_size, has_lora):
     one = config(sft={"batch_size": batch_size}, lora={} if has_lora else None)

@@ -47,7 +47,7 @@ def size_of_entry(folder: Path) -> int:
     return stored_bytes(folder)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 99),
     shape=st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9), st.just(3)),
@@ -64,7 +64,7 @@ def test_an_entry_is_read_back_to_the_bit(tmp_path_factory, seed, shape, times, 
     assert_same(cache.load(KEY), frames)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_torn_or_damaged_entry_is_no_entry_and_can_be_replaced(tmp_path_factory, data):
     cache = FrameCache(tmp_path_factory.mktemp("cache"), 10**9)

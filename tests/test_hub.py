@@ -505,7 +505,7 @@ def bytes_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Loopba
         yield running, content
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(start=st.none() | st.integers(0, 1100), stop=st.none() | st.integers(0, 1100))
 def test_any_range_is_the_slice_it_names(bytes_hub: Any, start: int | None, stop: int | None) -> None:
     hub, content = bytes_hub

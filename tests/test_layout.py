@@ -121,7 +121,7 @@ def test_at_least_eight_files_above_100k_rows(num_rows, least):
     assert rows_per_file(100_000) == 100_000
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.sampled_from([*"abcdefghij", None]), max_size=30),
     st.lists(st.sampled_from([*"abcdefghijkl", None]), max_size=30),

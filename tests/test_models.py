@@ -114,7 +114,7 @@ def processor(tiny):
     return load_processor(config_of(tiny))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(rows=st.integers(1, 5), columns=st.integers(1, 5), seed=st.integers(0, 2**32 - 1))
 def test_a_picture_becomes_the_patches_of_the_released_processor(processor, rows, columns, seed):
     picture = np.random.default_rng(seed).integers(0, 256, (28 * rows, 28 * columns, 3), dtype=np.uint8)
@@ -125,7 +125,7 @@ def test_a_picture_becomes_the_patches_of_the_released_processor(processor, rows
     assert np.abs(patches - reference["pixel_values"]).max() <= 1e-6
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(times=st.integers(1, 3), rows=st.integers(1, 3), columns=st.integers(1, 3), seed=st.integers(0, 2**32 - 1))
 def test_no_pixel_of_a_clip_is_lost_or_moved(processor, times, rows, columns, seed):
     """The inverse, written the other way round: from the patches back to frames."""

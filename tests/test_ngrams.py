@@ -44,14 +44,14 @@ WORDS = st.sampled_from(["a", "B", "b", "is", "IT", "it,", "caf\u00e9", "CAF\u00
 TEXTS = st.lists(WORDS, max_size=14).map(" ".join)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.lists(TEXTS, max_size=5), st.lists(TEXTS, max_size=5))
 def test_shared_rows_equal_those_of_a_naive_search(own, benchmark):
     expected = [row for row, text in enumerate(own) if any(naive_shares(text, other) for other in benchmark)]
     assert rows_shared(own, benchmark) == expected
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(TEXTS, min_size=1, max_size=6, unique=True))
 def test_every_long_text_has_one_phrase_a_window_and_says_which_words_it_is(texts):
     normal = pl.Series([" ".join(naive_words(text)) for text in texts], dtype=pl.String).unique(maintain_order=True)

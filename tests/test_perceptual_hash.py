@@ -135,7 +135,7 @@ def test_find_same_agrees_with_comparing_every_pair(clips, tmp_path):
     assert find_same(own, {}) == {}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(28, 200), st.integers(28, 200), st.integers(0, 9))
 def test_a_frame_keeps_its_hash_at_any_size(height, width, seed):
     rng = np.random.default_rng(seed)
@@ -151,7 +151,7 @@ def test_a_frame_keeps_its_hash_at_any_size(height, width, seed):
     assert bits(hash_frames(draw(height, width))[0], hash_frames(draw(180, 320))[0]) <= MAX_BITS
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.lists(st.integers(0, 255), min_size=2, max_size=2), max_size=20))
 def test_distinct_frames_are_so_far_apart_that_no_frame_can_match_two(rows):
     words = np.zeros((len(rows), NUM_WORDS), np.uint64)

@@ -82,7 +82,7 @@ def test_our_own_dataset_in_the_shape_of_the_release_comes_back_as_it_was(tmp_pa
 traces = st.builds(lambda *texts: texts, *[st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)] * 3)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(traces, min_size=1, max_size=20))
 def test_any_valid_trace_survives_and_agrees_with_its_own_fields(texts):
     kept = []

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.config import validate
@@ -183,7 +183,6 @@ def test_a_fault_costs_the_format_of_the_process_that_it_stands_in(text, formats
     assert (rewarded.perception.format, rewarded.reasoning.format) == formats
 
 
-@settings(deadline=None)
 @given(pieces, st.sampled_from([YES, NO, None]))
 def test_both_formats_are_one_exactly_when_the_trace_parses(text, verdict):
     rewarded = reward(text, verdict)
@@ -195,7 +194,6 @@ def test_both_formats_are_one_exactly_when_the_trace_parses(text, verdict):
         assert rewarded.perception.format == rewarded.reasoning.format == 1.0
 
 
-@settings(deadline=None)
 @given(
     pieces, st.sampled_from([YES, NO, None]), st.sampled_from(PROBLEM_TYPES), st.integers(0, 900), st.integers(0, 900)
 )

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen2Tokenizer
@@ -117,7 +117,6 @@ def test_a_token_across_the_border_is_perception_by_hand():
     assert segments.lengths == BlockTokens(observation=1, think=1, answer=1)
 
 
-@settings(deadline=None)
 @given(any_name, body, body, body, st.sampled_from(["", " ", "\n\n"]))
 def test_think_of_a_well_formed_trace_is_never_perception(name, observation, think, answer, gap):
     text = f"<observation>{observation}</observation>{gap}<think>{think}</think><answer>{answer}</answer>"
@@ -169,7 +168,6 @@ def test_agnostic_template_is_all_reasoning():
     assert lengths == BlockTokens(None, 1, 1)
 
 
-@settings(deadline=None)
 @given(any_name, st.one_of(pieces, st.text(st.characters(exclude_categories=["Cs"]))))
 def test_text_and_format_are_those_of_the_decoded_completion(name, text):
     ids = encode(name, text)
@@ -180,7 +178,6 @@ def test_text_and_format_are_those_of_the_decoded_completion(name, text):
     assert (segments.lengths.think is None) == (segments.lengths.answer is None) == (processes.think is None)
 
 
-@settings(deadline=None)
 @given(any_name, st.data())
 def test_sampled_ids_that_no_text_encodes_to_are_spelled_as_the_tokenizer_decodes_them(name, data):
     """Random ids: torn characters, special tokens, ids beyond the vocabulary."""
@@ -191,7 +188,6 @@ def test_sampled_ids_that_no_text_encodes_to_are_spelled_as_the_tokenizer_decode
     assert len(segments.is_perception) == len(ids)
 
 
-@settings(deadline=None)
 @given(pieces)
 def test_both_processes_are_well_formed_exactly_when_the_trace_parses(text):
     processes = split_processes(text)
@@ -204,7 +200,6 @@ def test_both_processes_are_well_formed_exactly_when_the_trace_parses(text):
         assert Trace(*(text[block.inner_start : block.inner_end].strip() for block in blocks)) == trace
 
 
-@settings(deadline=None)
 @given(pieces)
 def test_a_process_is_judged_on_its_own_segment_alone(text):
     border = find_border(text)
@@ -250,7 +245,6 @@ def test_special_tokens_have_no_text_and_no_length_and_added_words_have_theirs(n
     assert segments.lengths.observation == 2
 
 
-@settings(deadline=None)
 @given(body, body, body)
 def test_lengths_equal_curations_counts_where_nothing_merges_across_a_border(observation, think, answer):
     text = f"<observation>{observation}</observation>\n<think> {think} </think><answer>{answer}</answer>"
@@ -288,7 +282,6 @@ def pad(rows: list[list[int]], width: int, pad_id: int) -> tuple[torch.Tensor, t
     return ids, mask
 
 
-@settings(deadline=None)
 @given(any_name, st.lists(st.one_of(pieces, st.just(GOOD)), max_size=4), st.integers(0, 3))
 def test_masks_are_disjoint_and_cover_exactly_the_completion(name, texts, extra):
     rows = [[*encode(name, text), special(name, "<|im_end|>")] for text in texts]

@@ -15,7 +15,7 @@ def rows(start: int, stop: int) -> list[dict[str, object]]:
     return [{"n": n, "words": ["a"] * (n % 3)} for n in range(start, stop)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(sizes=st.lists(st.integers(0, 40), max_size=6), num_files=st.integers(1, 9), group=st.integers(1, 50))
 def test_joining_shards_keeps_every_row_in_order_whatever_the_cuts(tmp_path_factory, sizes, num_files, group):
     root = tmp_path_factory.mktemp("split")

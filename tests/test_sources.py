@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -149,7 +149,6 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(record(), json_values)) | json_values)
 def test_any_json_value_gives_a_storable_question_or_a_reject(raw: object) -> None:
     outcome = check(raw | record() if isinstance(raw, dict) and len(raw) < 3 else raw)
@@ -159,7 +158,6 @@ def test_any_json_value_gives_a_storable_question_or_a_reject(raw: object) -> No
         assert outcome.reason and outcome.detail
 
 
-@settings(deadline=None)
 @given(st.sampled_from(sorted(record())), json_values)
 def test_any_value_in_any_field_gives_a_storable_question_or_a_reject(name: str, value: object) -> None:
     outcome = check(record() | {name: value})
@@ -352,7 +350,6 @@ def test_number_that_is_cut_anywhere_between_two_parts_is_read_whole(tmp_path, n
         assert [entry.value for entry in iter_release(paths)] == json.loads(text)
 
 
-@settings(deadline=None)
 @given(st.lists(json_values, max_size=8), st.integers(1, 400))
 def test_list_reader_equals_json_loads_at_any_cut_into_parts(values: list[Any], cut: int) -> None:
     import tempfile

@@ -44,7 +44,7 @@ def one_line(error: pytest.ExceptionInfo[BaseException]) -> str:
     return str(error.value)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(num_kept=st.integers(0, 5), reasons=st.lists(st.sampled_from(REASONS), max_size=12), num_files=st.integers(1, 3))
 def test_every_record_that_was_read_is_in_the_funnel_once(num_kept, reasons, num_files):
     with tempfile.TemporaryDirectory() as folder:
@@ -123,7 +123,7 @@ def test_histogram_counts_every_measured_row_and_a_runaway_does_not_flatten_it(t
     assert histogram.bin_width * len(histogram.counts) < 120
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(texts=st.lists(st.text(alphabet=st.characters(exclude_categories=["Cs"])), min_size=1, max_size=5))
 def test_words_are_the_words_of_the_filters(texts):
     with tempfile.TemporaryDirectory() as folder:
