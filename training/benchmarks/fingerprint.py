@@ -49,12 +49,13 @@ class Frames(_Part):
 
 
 class Decoding(_Part):
-    """How the answer is sampled; seed: None when the engine chose."""
+    """How the answer is sampled; seed: None when the engine chose. further: fields of a server's request, as JSON."""
 
     temperature: NonNegativeFloat
     top_p: Annotated[float, Field(gt=0, le=1)]
     max_tokens: PositiveInt
     seed: int | None = None
+    further: Annotated[str, Field(min_length=1)] | None = None
 
 
 class Fingerprint(_Part):
