@@ -15,6 +15,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 from curation.config import Config
 from curation.engines.config import DispatchConfig, EngineConfig
 from curation.video import VideoConfig
+from training.benchmarks.config import BenchmarkConfig
 from training.processes import Template
 from training.rewards import RewardConfig
 
@@ -251,7 +252,10 @@ class EvaluationConfig(Config):
 
 
 class TrainConfig(Config):
-    """The whole file. `variant` is a row of the paper's ablation table (variants.py)."""
+    """The whole file. `variant` is a row of the paper's ablation table (variants.py).
+
+    benchmark: what `--stage benchmark` scores the last model on; training itself does not read it.
+    """
 
     run_dir: Path
     seed: int = Field(0, ge=0)
@@ -265,4 +269,5 @@ class TrainConfig(Config):
     rewards: RewardConfig = RewardConfig()
     judge: JudgeConfig | None = None
     evaluation: EvaluationConfig = EvaluationConfig()
+    benchmark: BenchmarkConfig | None = None
     report_to: Literal["none", "tensorboard", "wandb"] = "none"

@@ -3,6 +3,7 @@
 config.yaml     the resolved config              base/           the model built from scratch, if it is
 sft/, rl/       checkpoints, model, metrics      rollouts/       what RL sampled, one Parquet file an update
 evaluation/     held-out scores                  report.html     curves and scores
+benchmark/      scores of the last model (training/benchmarks/results.py)
 compare/        one such directory a variant and seed
 """
 
@@ -35,6 +36,7 @@ _FREE: Final = (
     "judge.budget_usd",
     "judge.stop_after_failed_updates",
     "evaluation.batch_size",
+    "benchmark",
 )
 
 

@@ -47,14 +47,9 @@ def hub_place(source: BenchmarkSource) -> tuple[str | None, str]:
     return repo, revision if at else source.revision
 
 
-def is_videor1(source: BenchmarkSource) -> bool:
-    """Whether the annotations are one of Video-R1's evaluation files."""
-    return source.annotations is not None and source.annotations.endswith(".json")
-
-
-def is_folder(source: BenchmarkSource) -> bool:
-    """Whether the annotations are a folder on this machine."""
-    return source.annotations is not None and Path(source.annotations).is_dir()
+def is_on_hub(name: str, source: BenchmarkSource) -> bool:
+    """Whether the annotations are fetched: they are no folder, no evaluation file of Video-R1 and no demo world."""
+    return name != demo.NAME and not _is_videor1(source) and not _is_folder(source)
 
 
 def _load(name: str, source: BenchmarkSource, protocol: Protocol) -> LoadedBenchmark:
@@ -65,8 +60,16 @@ def _load(name: str, source: BenchmarkSource, protocol: Protocol) -> LoadedBench
                 "run directory of a curation."
             )
         return load_demo(Path(source.annotations), source.media_root, held_out_share=source.held_out_share)
-    if is_videor1(source):
+    if _is_videor1(source):
         return load_videor1(name, Path(str(source.annotations)), source.media_root, protocol=protocol)
     # A folder may have an @ in its name.
-    repo, revision = (source.annotations, _MAIN) if is_folder(source) else hub_place(source)
+    repo, revision = (source.annotations, _MAIN) if _is_folder(source) else hub_place(source)
     return load_hub(name, source.media_root, protocol=protocol, source=repo, revision=revision, parts=source.parts)
+
+
+def _is_videor1(source: BenchmarkSource) -> bool:
+    return source.annotations is not None and source.annotations.endswith(".json")
+
+
+def _is_folder(source: BenchmarkSource) -> bool:
+    return source.annotations is not None and Path(source.annotations).is_dir()

@@ -1,0 +1,205 @@
+"""`--dry-run`: what a run over benchmarks fetches, asks and lasts, before anything is fetched or asked.
+
+The hub is asked what lies there, and nothing is downloaded. A time is only ever that of a finished result; where there
+is none it is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import fsum
+from pathlib import Path
+from typing import Final
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from curation.engines.config import OpenAIConfig
+from curation.errors import UserError
+from curation.prompts import Prompt
+from training.benchmarks.answering import engine_frames
+from training.benchmarks.config import BenchmarkConfig, BenchmarkSource, PromptName
+from training.benchmarks.file_hashes import total_bytes
+from training.benchmarks.identity import media_files
+from training.benchmarks.loaders.hub import HubFacts, hub_facts
+from training.benchmarks.loaders.layout import Layout
+from training.benchmarks.loaders.loading import LAYOUTS
+from training.benchmarks.planning import describe
+from training.benchmarks.question import LoadedBenchmark
+from training.benchmarks.results import FOLDER, BenchmarkResult, find_results
+from training.benchmarks.sources import hub_place, is_on_hub, load_benchmark
+from training.config import ModelConfig
+from training.report_words import DASH, duration
+
+_UNKNOWN: Final = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBenchmark:
+    """What is known of one benchmark before it is run.
+
+    layout: None for the demo world. loaded: where its annotations are on this machine. facts: where they are on the hub
+    and it answered. fault: what was wrong with either, in one line.
+    """
+
+    name: str
+    source: BenchmarkSource
+    layout: Layout | None
+    loaded: LoadedBenchmark | None = None
+    facts: HubFacts | None = None
+    fault: str | None = None
+
+    @property
+    def num_to_ask(self) -> int | None:
+        """Questions whose media are here; where the annotations are not, the rows that are published."""
+        if self.loaded is not None:
+            return len(self.loaded.questions) - len(self.loaded.missing)
+        return None if self.layout is None else self.layout.num_rows
+
+
+def print_plan(
+    run_dir: Path,
+    config: BenchmarkConfig,
+    model: ModelConfig,
+    trace_prompt: Prompt,
+    *,
+    console: Console | None = None,
+) -> None:
+    """Print it as two tables and notes. What cannot be read or reached is a note too. Raises RunDirectoryError.
+
+    trace_prompt: not used; the arguments are those of `run_benchmarks`.
+    """
+    console = console or Console()
+    planned = [plan_benchmark(name, config) for name in config.chosen]
+    engine, frames = config.engine, engine_frames(config)
+    scored = f"{engine.model} at {engine.base_url}" if isinstance(engine, OpenAIConfig) else f"{model.name}, in process"
+    results = [found for _, found in find_results(run_dir)]
+    for line in (
+        f"model    {scored}",
+        f"frames   up to {frames.num_frames} of {frames.max_pixels:,} pixels, sent as {frames.sent_as}",
+        f"results  {run_dir / FOLDER}",
+    ):
+        _say(console, line)
+    console.print(_fetch_table(planned))
+    console.print(_question_table(planned, config, results))
+    for line in _notes(planned, config, results):
+        _say(console, line)
+
+
+def plan_benchmark(name: str, config: BenchmarkConfig) -> PlannedBenchmark:
+    """Look at it without fetching anything."""
+    source, layout = config.sources[name], LAYOUTS.get(name)
+    try:
+        if layout is not None and is_on_hub(name, source):
+            return PlannedBenchmark(name, source, layout, facts=hub_facts(layout, *hub_place(source)))
+        loaded = load_benchmark(name, source, config.protocol, max_questions=config.max_questions)
+        return PlannedBenchmark(name, source, layout, loaded=loaded)
+    except UserError as error:
+        return PlannedBenchmark(name, source, layout, fault=str(error))
+
+
+def _fetch_table(planned: Sequence[PlannedBenchmark]) -> Table:
+    table = Table(box=SIMPLE_HEAD, title="To be fetched (nothing is fetched now)", title_justify="left")
+    table.add_column("benchmark", no_wrap=True)
+    table.add_column("annotations", overflow="fold")
+    for heading in ("bytes", "media"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("terms")
+    for found in planned:
+        table.add_row(found.name, *_fetched(found))
+    return table
+
+
+def _fetched(found: PlannedBenchmark) -> tuple[str, str, str, str]:
+    """(where the annotations are, their bytes, those of the media, terms); a dash for what is here."""
+    layout, facts = found.layout, found.facts
+    if layout is None:
+        return f"here: {found.source.annotations}", DASH, DASH, "made by this project"
+    if not is_on_hub(found.name, found.source):
+        return f"here: {found.source.annotations}", DASH, DASH, layout.licence
+    repo, revision = hub_place(found.source)
+    is_gated = facts.is_gated if facts is not None else layout.is_gated
+    return (
+        f"{repo or layout.repo}@{facts.commit[:8] if facts is not None else revision}",
+        _bytes(facts.annotation_bytes if facts is not None else None),
+        _bytes(facts.media_bytes if facts is not None else layout.media_bytes),
+        f"GATED; {layout.licence}" if is_gated else layout.licence,
+    )
+
+
+def _question_table(
+    planned: Sequence[PlannedBenchmark], config: BenchmarkConfig, results: Sequence[BenchmarkResult]
+) -> Table:
+    table = Table(box=SIMPLE_HEAD, title="To be asked, with each prompt", title_justify="left")
+    table.add_column("benchmark", no_wrap=True)
+    for heading in ("questions", "without media", "media here", *(f"time, {prompt}" for prompt in config.prompts)):
+        table.add_column(heading, justify="right")
+    all_s: list[float | None] = []
+    for found in planned:
+        times = []
+        for prompt in config.prompts:
+            is_done = any((one.benchmark, one.fingerprint.prompt) == (found.name, prompt) for one in results)
+            seconds = 0.0 if is_done else estimate_seconds(found, prompt, config, results)
+            all_s.append(seconds)
+            times.append("finished" if is_done else _UNKNOWN if seconds is None else duration(seconds))
+        table.add_row(found.name, *_counts(found), *times)
+    known_s = [seconds for seconds in all_s if seconds is not None]
+    total = duration(fsum(known_s)) if len(known_s) == len(all_s) else _UNKNOWN
+    table.add_section()
+    table.add_row("all", *[""] * (2 + len(config.prompts)), total, style="bold")
+    return table
+
+
+def _counts(found: PlannedBenchmark) -> tuple[str, str, str]:
+    """(questions, of them without their media, bytes of the media that are there)."""
+    if found.loaded is not None:
+        here = decimal(total_bytes(media_files(found.loaded.questions)))
+        return f"{len(found.loaded.questions):,}", f"{len(found.loaded.missing):,}", here
+    published = _UNKNOWN if found.layout is None else f"{found.layout.num_rows:,} rows"
+    return published, _UNKNOWN, _UNKNOWN
+
+
+def estimate_seconds(
+    found: PlannedBenchmark, prompt: PromptName, config: BenchmarkConfig, results: Sequence[BenchmarkResult]
+) -> float | None:
+    """At the speed of finished results with the same prompt, frames, decoding and engine; None when there is none."""
+    frames = engine_frames(config)
+    alike = [
+        one
+        for one in results
+        if (one.fingerprint.prompt, one.fingerprint.frames, one.engine) == (prompt, frames, config.engine.kind)
+        and one.fingerprint.decoding.max_tokens == config.max_tokens
+    ]
+    num_asked = sum(one.every.num_rows - one.every.num_missing for one in alike)
+    if found.num_to_ask is None or not num_asked:
+        return None
+    return fsum(one.seconds for one in alike) / num_asked * found.num_to_ask
+
+
+def _notes(
+    planned: Sequence[PlannedBenchmark], config: BenchmarkConfig, results: Sequence[BenchmarkResult]
+) -> Iterator[str]:
+    if results:
+        yield f"Times are at the speed of the {len(results)} finished results here; other videos may take longer."
+    else:
+        yield "No result is finished here, so nothing is known of the time. A trial: benchmark.max_questions=50."
+    for found in planned:
+        if found.fault is not None:
+            yield f"{found.name}: {found.fault}"
+        elif found.loaded is not None:
+            yield from describe(found.loaded)
+        if found.layout is not None and not found.source.media_root.is_dir():
+            yield f"{found.name}: unpack {found.layout.media}; below {found.source.media_root}, which is not there yet."
+    if config.judge is None and any(found.name in ("vcr_bench", "tempcompass") for found in planned):
+        yield "No judge is configured: open answers score by their text alone."
+
+
+def _bytes(count: int | None) -> str:
+    return _UNKNOWN if count is None else decimal(count)
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
