@@ -188,6 +188,16 @@ def test_t8_a_caption_is_named_by_line_sentence_label_or_index_without_a_judge(l
         assert read_line(passage, lines) is None, passage
 
 
+@pytest.mark.parametrize("lines", CAPTIONS)
+def test_a_caption_is_named_by_index_and_sentence_but_not_by_another_ones_sentence(lines):
+    (label, first), (other, second) = (line.split(": ") for line in lines)
+    index = other.split()[1]
+    for passage in (f"{index}) {second}", f"({index}) {second}", f"{other}) {second}", f"{index}. {second.lower()}"):
+        assert read_line(passage, lines) == 1, passage
+    for passage in (f"{index}) {first}", f"{label}) {second}", f"{index}) A man", f"9) {second}"):
+        assert read_line(passage, lines) is None, passage
+
+
 def test_an_index_of_another_prefix_is_not_guessed():
     assert read_line("B", CAPTIONS[0]) is None and read_line("2", CAPTIONS[1]) is None
     assert read_line("same", ("Option 1: same", "Option 2: same")) is None
@@ -408,6 +418,12 @@ def test_two_questions_of_videommmu_have_their_options_in_the_picture_only():
         ("12.97", "12.97 m/s", (1, 0, 1)),
         ("12.97", "12.9", (0, 0, 0)),
         ("4", "3 or 4", (0, 0, 0)),
+        ("12.97", "The speed is 12.97 m/s.", (1, 0, 1)),  # MMMU takes what such words announce
+        ("12.97", "Final answer: **12.97**", (1, 0, 1)),
+        ("4", "The answer is 5.", (0, 0, 0)),
+        ("4", "The answer is 3 or 4.", (0, 0, 0)),
+        ("4", "It is about 4.", (0, 0, 0)),
+        ("30", "It ends at 7:30", (0, 0, 0)),
         ("4", "nan", (0, 0, 0)),
     ],
 )

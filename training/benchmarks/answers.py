@@ -15,6 +15,7 @@ from typing import Final
 
 from curation.scoring.answer_text import answer_text
 from curation.scoring.choice import fold, named_letter, parse_options
+from curation.scoring.quantity import parse_quantity
 
 Interval = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -29,6 +30,12 @@ _LABELLED_LINE: Final = re.compile(
     r"((?:Option|Sentence|Caption)\s+([0-9A-Z]))\s*[:.)]?\s*(.*)", re.IGNORECASE | re.DOTALL
 )
 _LABEL: Final = re.compile(r"\(?(?:(?:Option|Sentence|Caption)\s+)?([0-9A-Z])\)?[.:)]?", re.IGNORECASE)
+# "2) A man runs.", "Option 2) A man runs."
+_LABEL_AND_SENTENCE: Final = re.compile(
+    r"\(?(?:(?:Option|Sentence|Caption)\s+)?([0-9A-Z])\s*[).:]\s*(\S.*)", re.IGNORECASE | re.DOTALL
+)
+# What comes before the answer: "the speed is", "v =", "Answer:".
+_STATES: Final = re.compile(r"(?:\b(?:is|are|equals|answer|result|total)\b|=|:(?=\s))[\s:]*", re.IGNORECASE)
 _TIME: Final = r"(\d{1,6}(?::\d{1,2}){0,2}(?:\.\d{1,6})?)\s*(?:s|sec|secs|seconds?)?"
 _INTERVAL: Final = re.compile(
     rf"(?:from|between)?\s*[\[(]?\s*{_TIME}\s*(?:,|-|\u2013|\u2014|to|and)\s*{_TIME}\s*[\])]?\.?", re.IGNORECASE
@@ -101,17 +108,23 @@ def read_yes_no(passage: str) -> str | None:
 def read_line(passage: str, lines: Sequence[str]) -> int | None:
     """Which of the labelled lines ("Option 1: ...", "Sentence A: ...") a passage names, as a place in `lines`.
 
-    By the whole line, its label ("Option 2"), its index ("2", "B") or its sentence; None when it names none or several.
+    By the whole line, its label ("Option 2"), its index ("2", "B"), its sentence, or index and sentence ("2) A man
+    runs."); None when it names none or several.
     """
     if len(passage) > MAX_ANSWER_CHARS:
         return None
+    plain = passage.strip(_MARKUP)
+    label, labelled = _LABEL.fullmatch(plain), _LABEL_AND_SENTENCE.fullmatch(plain)
     wanted = fold(passage)
-    label = _LABEL.fullmatch(passage.strip(_MARKUP))
     named = []
     for place, line in enumerate(lines):
         parts = _LABELLED_LINE.fullmatch(line.strip())
-        names = {fold(line)} | ({fold(parts[3])} if parts else set())
-        if wanted in names - {""} or (label and parts and label[1].upper() == parts[2].upper()):
+        index, sentence = (parts[2].upper(), fold(parts[3])) if parts else ("", "")
+        if (
+            (wanted and wanted in (fold(line), sentence))
+            or (label and label[1].upper() == index)
+            or (labelled and (labelled[1].upper(), fold(labelled[2])) == (index, sentence))
+        ):
             named.append(place)
     return named[0] if len(named) == 1 else None
 
@@ -120,6 +133,18 @@ def read_first_number(passage: str) -> float | None:
     """The first word as a number, without a closing full stop (VSI-Bench's rule): "2.5 metres" but not "about 2.5"."""
     words = passage[:MAX_ANSWER_CHARS].split(maxsplit=1)
     return read_float(words[0].rstrip(".")) if words else None
+
+
+def read_stated_number(passage: str) -> float | None:
+    """The one number that the passage is, or that it states last: "12.97 m/s", "x = 4", "The speed is 12.97 m/s."
+
+    None for hedges and for several numbers ("about 4", "3 or 4"). MMMU's rule takes the part after such words too.
+    """
+    plain = passage[:MAX_ANSWER_CHARS].strip(_MARKUP)
+    quantity = parse_quantity(plain)
+    if quantity is None and (states := list(_STATES.finditer(plain))):
+        quantity = parse_quantity(plain[states[-1].end() :].strip(_MARKUP))
+    return None if quantity is None else float(quantity.value)
 
 
 def read_comma_float(passage: str) -> float | None:

@@ -5,8 +5,8 @@
 | mc         | 1 if the answer names the gold option, by letter or text  | 1 if it is the gold letter and nothing else |
 | yesno      | 1 if it begins with the gold word                         | 1 if it is the gold text                    |
 | match      | 1 if it names the gold line, by label, index or text      | 1 if it is the gold text                    |
-| numeric    | 1 if equal when rounded to two decimals; a text by        | the same, but "4.0" is not "4"              |
-|            | containment (MMMU)                                        |                                             |
+| numeric    | 1 if the number stated is equal when rounded to two       | the same, but "4.0" is not "4"              |
+|            | decimals; a text by containment (MMMU)                    |                                             |
 | regression | mean relative accuracy, error <= 1 - threshold (VSI)      | error < 1 - threshold, in single precision  |
 | interval   | 1 if the temporal IoU is above 0.7 (VCR-Bench)            | as official: Video-R1 has no such questions |
 | box        | 1 if the IoU is above 0.5 (VCR-Bench)                     | as official                                 |
@@ -39,6 +39,7 @@ from training.benchmarks.answers import (
     read_lenient_letter,
     read_letter,
     read_line,
+    read_stated_number,
     read_yes_no,
     videor1_passage,
 )
@@ -224,8 +225,8 @@ def _grade_number_or_text(passage: str, gold: str) -> float | None:
     wanted = read_comma_float(gold)
     if wanted is None:
         return float(fold(gold) in fold(passage)) if fold(passage) else None
-    given = parse_quantity(passage)
-    return None if given is None else float(round(float(given.value), 2) == round(wanted, 2))
+    given = read_stated_number(passage)
+    return None if given is None else float(round(given, 2) == round(wanted, 2))
 
 
 def _equal(read: object, gold: object) -> float | None:
