@@ -37,10 +37,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a table."""
+    """One line of a table. Without cells it is a heading over the lines that follow."""
 
     name: str
-    cells: tuple[Cell, ...]
+    cells: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A PNG as it lies on the disk. reading: its last values in words, for who cannot see it."""
+    """A PNG as it lies on the disk, file `name`. reading: its last values in words, for who cannot see it."""
 
     title: str
     meaning: str
@@ -63,6 +63,7 @@ class Picture:
     base64: str
     width: int
     height: int
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def picture(path: Path, *, title: str, meaning: str, reading: str) -> Picture:
     """Of a PNG file."""
     content = path.read_bytes()
     width, height = struct.unpack(">II", content[16:24])  # the first chunk, IHDR, begins with both
-    return Picture(title, meaning, reading, base64.b64encode(content).decode("ascii"), width, height)
+    return Picture(title, meaning, reading, base64.b64encode(content).decode("ascii"), width, height, path.name)
 
 
 def write_page(
