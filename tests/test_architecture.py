@@ -12,14 +12,14 @@ PUBLISHED_FORMAT = {"trace", "tasks", "schema", "judge", "engines", "video", "co
 # and what a word is.
 READING = {"locate", "report", "media", "agreement", "decoding", "scoring"}
 # What training needs besides: how a row's path leads to a file and what was measured of it, bars, locks, what an answer
-# says.
-TRAINING = {"media", "journal", "budget", "progress", "rundir", "scoring"}
+# says; for benchmarks, answers that outlive a kill, from frames that are decoded as in curation.
+TRAINING = {"media", "journal", "budget", "progress", "rundir", "scoring", "answers", "decoding", "encoding", "gops"}
 STAGES = {"sources", "generate", "filters", "verify", "stats"}
 LEAVES = {"trace", "tasks", "schema", "errors", "judge", "prompts", "config", "journal"}
 HEAVY = {
     "anthropic": {"curation/engines/anthropic.py", "curation/engines/batches.py"},
     "openai": {"curation/engines/openai.py"},
-    "matplotlib": {"curation/plots.py", "training/plots.py"},
+    "matplotlib": {"curation/plots.py", "training/plots.py", "training/benchmarks/report_plots.py"},
     "datasets": {
         "curation/sources/videor1.py",
         "curation/publish/readback.py",
