@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -29,13 +30,17 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A journalled answer: either `text`, or `failure` ("poison", "exhausted", "media:<reason>") with its detail."""
+    """A journalled answer: either `text`, or `failure` ("poison", "exhausted", "media:<reason>") with its detail.
+
+    output_tokens: of the text; None where the engine does not say.
+    """
 
     text: str | None
     stop_reason: str | None
     model: str | None
     failure: str | None
     detail: str | None
+    output_tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +74,12 @@ async def answer(
     progress(len(asks) - len(open_asks))
     if open_asks:
         with Journal(journal_path) as journal:
+            last_s = time.monotonic()
             async with aclosing(_outcomes(open_asks.values(), journal_path, caller)) as outcomes:
                 async for outcome in outcomes:
                     entry = _entry(outcome, open_asks[outcome.key], caller)
+                    now_s = time.monotonic()
+                    entry["elapsed_s"], last_s = round(now_s - last_s, 3), now_s
                     journal.append(entry)
                     known[outcome.key] = _answer(entry)
                     progress(1)
@@ -86,6 +94,11 @@ def read_answers(journal_path: Path, *, without_failures: bool = False) -> dict[
         if found.failure is None or (not without_failures and entry["key"] not in answers):
             answers[entry["key"]] = found
     return answers
+
+
+def read_seconds(journal_path: Path) -> float:
+    """The time that went by for the answers of a journal, over all sessions: each line has its own since the last."""
+    return sum((float(entry.get("elapsed_s", 0)) for entry in read_journal(journal_path)), 0.0)
 
 
 def _outcomes(asks: Iterable[Ask], journal_path: Path, caller: Caller) -> AsyncGenerator[Outcome, None]:
@@ -123,4 +136,11 @@ def _entry(outcome: Outcome, ask: Ask, caller: Caller) -> dict[str, Any]:
 
 
 def _answer(entry: dict[str, Any]) -> Answer:
-    return Answer(entry["text"], entry["stop_reason"], entry["model"], entry["failure"], entry["detail"])
+    return Answer(
+        entry["text"],
+        entry["stop_reason"],
+        entry["model"],
+        entry["failure"],
+        entry["detail"],
+        entry.get("output_tokens"),
+    )

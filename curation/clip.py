@@ -9,7 +9,7 @@ missing or not unique), the file is decoded from its start.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 
 from curation.ebml import segment_end
 from curation.errors import MediaError
-from curation.gops import PacketIndex, Run, plan_runs, sample_indices
+from curation.gops import PacketIndex, Run, Span, plan_runs, sample_indices
 
 T = TypeVar("T")
 
@@ -38,10 +38,10 @@ _SEEKABLE: Final = frozenset({"mov", "mp4", "matroska", "webm", "avi", "flv", "a
 
 @dataclass(frozen=True, slots=True)
 class Sampled(Generic[T]):
-    """The sampled frames of a clip, converted by the caller, and where they stand in it.
+    """The sampled frames of a clip or of a part of it, converted by the caller, and where they stand in the clip.
 
-    indices: frame numbers from 0. timestamps_s: seconds since the first frame. fps: the average over the clip, None
-    when the file does not tell.
+    indices: frame numbers from 0. timestamps_s: seconds since the first frame. num_source_frames, duration_s, fps: of
+    the part; fps is its average, None when the file does not tell.
     """
 
     frames: tuple[T, ...]
@@ -73,21 +73,41 @@ def read_headers(path: Path, *, max_source_pixels: int) -> Headers:
 
 
 def sample_clip(
-    path: Path, num_frames: int, convert: Callable[[av.VideoFrame], T], *, max_source_pixels: int
+    path: Path,
+    num_frames: int,
+    convert: Callable[[av.VideoFrame], T],
+    *,
+    max_source_pixels: int,
+    span: Span | None = None,
 ) -> Sampled[T]:
     """Decode at most `num_frames` frames, evenly spread, and `convert` each at once: one is in memory at a time.
 
-    Raises MediaError (corrupt, no_video, too_large) unless every sampled frame could be decoded.
+    span: of its frames alone; None is the whole clip. Raises MediaError (corrupt, no_video, too_large, no_frames)
+    unless every sampled frame could be decoded.
     """
     with _open(path, max_source_pixels) as (container, stream):
         index, end_pts = _scan(container, stream, path)
         if index is not None and _SEEKABLE & set(container.format.name.split(",")):
             try:
-                return _sample_by_seeking(container, stream, index, end_pts, num_frames, convert)
+                return _sample_by_seeking(container, stream, index, end_pts, num_frames, span, convert)
             except _CannotSeek:
                 pass  # decoded from the start below
     expected = 0 if index is None else len(index.shown)
-    return _sample_from_start(path, expected, num_frames, convert, max_source_pixels)
+    return _sample_from_start(path, expected, num_frames, span, convert, max_source_pixels)
+
+
+def frames_of(span: Span | None, times_s: Sequence[float]) -> Sequence[int]:
+    """The numbers of the frames of a part; all without a span. Raises MediaError (no_frames) when there is none."""
+    if span is None:
+        return range(len(times_s))
+    if not (inside := span.frames_within(times_s)):
+        raise MediaError("no_frames", f"no frame {span}; the last one is at {times_s[-1]:g} s")
+    return inside
+
+
+def spread_over(inside: Sequence[int], num_frames: int) -> list[int]:
+    """At most `num_frames` of these frame numbers, by the rule of `sample_indices`."""
+    return [inside[place] for place in sample_indices(len(inside), num_frames)]
 
 
 @contextmanager
@@ -175,9 +195,15 @@ def _sample_by_seeking(
     index: PacketIndex,
     end_pts: int | None,
     num_frames: int,
+    span: Span | None,
     convert: Callable[[av.VideoFrame], T],
 ) -> Sampled[T]:
-    indices = sample_indices(len(index.shown), num_frames)
+    assert stream.time_base is not None  # _video_stream saw to it
+    tick_s = float(stream.time_base)
+    first_pts, last_pts = index.pts[index.shown[0]], index.pts[index.shown[-1]]
+    times_s = [(index.pts[place] - first_pts) * tick_s for place in index.shown]
+    inside = frames_of(span, times_s)
+    indices = spread_over(inside, num_frames)
     frames: dict[int, T] = {}
     for run in plan_runs(index, indices):
         for frame in _decode_run(container, stream, index, run):
@@ -186,16 +212,14 @@ def _sample_by_seeking(
     wanted_pts = [index.pts[index.shown[number]] for number in indices]
     if not all(pts in frames for pts in wanted_pts):
         raise _CannotSeek
-    assert stream.time_base is not None  # _video_stream saw to it
-    tick_s = float(stream.time_base)
-    first_pts, last_pts = index.pts[index.shown[0]], index.pts[index.shown[-1]]
+    has_end = inside[-1] == len(times_s) - 1
     return _sampled(
         [frames[pts] for pts in wanted_pts],
         indices,
-        [(pts - first_pts) * tick_s for pts in wanted_pts],
-        num_source_frames=len(index.shown),
-        span_s=(last_pts - first_pts) * tick_s,
-        last_frame_s=None if end_pts is None else (end_pts - last_pts) * tick_s,
+        [times_s[number] for number in indices],
+        num_source_frames=len(inside),
+        span_s=times_s[inside[-1]] - times_s[inside[0]],
+        last_frame_s=(end_pts - last_pts) * tick_s if has_end and end_pts is not None else None,
         nominal_fps=stream.average_rate,
     )
 
@@ -239,11 +263,20 @@ def _may_skip_unreferenced(stream: VideoStream) -> bool:
 
 
 def _sample_from_start(
-    path: Path, expected: int, num_frames: int, convert: Callable[[av.VideoFrame], T], max_source_pixels: int
+    path: Path,
+    expected: int,
+    num_frames: int,
+    span: Span | None,
+    convert: Callable[[av.VideoFrame], T],
+    max_source_pixels: int,
 ) -> Sampled[T]:
-    """Decode the whole file. When it holds another number of frames than `expected`, once more with the true number."""
+    """Decode the whole file; once more when it holds other frames of the part than expected.
+
+    expected: the number of its frames. Which of them are in a span is only known after the first time.
+    """
+    inside: Sequence[int] = range(expected) if span is None else []
     for _ in range(2):
-        indices = sample_indices(expected, num_frames)
+        indices = spread_over(inside, num_frames)
         frames: dict[int, T] = {}
         times_s: list[float | None] = []
         with _open(path, max_source_pixels) as (container, stream):
@@ -254,19 +287,20 @@ def _sample_from_start(
                     frames[number] = convert(_intact(frame))
         if not times_s:
             raise MediaError("corrupt", "no frame can be decoded")
-        if len(times_s) == expected:
-            timeline_s = _timeline(times_s, nominal_fps)
+        timeline_s = _timeline(times_s, nominal_fps)
+        found = frames_of(span, timeline_s)
+        if found == inside:
             return _sampled(
                 [frames[number] for number in indices],
                 indices,
                 [timeline_s[number] for number in indices],
-                num_source_frames=expected,
-                span_s=timeline_s[-1],
+                num_source_frames=len(inside),
+                span_s=timeline_s[inside[-1]] - timeline_s[inside[0]],
                 last_frame_s=None,
                 nominal_fps=nominal_fps,
             )
-        expected = len(times_s)
-    raise MediaError("corrupt", "the number of frames differs from one reading to the next")
+        inside = found
+    raise MediaError("corrupt", "the frames differ from one reading to the next")
 
 
 def _timeline(times_s: list[float | None], nominal_fps: Fraction | None) -> list[float]:

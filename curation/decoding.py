@@ -24,12 +24,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final, Literal, Self
 
 import numpy as np
 from PIL import Image
 
 from curation.errors import ConfigError, MediaError
+from curation.gops import Span
+from curation.picture_folder import read_picture_folder
 from curation.video import Frames, Probe, VideoConfig, check_file, import_decord, probe, read_frames
 
 ENCODINGS: Final = ("image/jpeg", "image/png")
@@ -43,11 +45,16 @@ Operation = Callable[[Path, VideoConfig, Mapping[str, Any]], Reply]
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """The sampled frames of one file as JPEG or PNG files; `timestamps_s` counts from the first frame of the file."""
+    """The sampled frames of one file as JPEG or PNG files; `timestamps_s` counts from the first frame of the file.
+
+    sampled_fps: as of `video.Frames`; None for a picture.
+    """
 
     images: tuple[bytes, ...]
     timestamps_s: tuple[float, ...]
     mime: str
+    kind: Literal["image", "video"]
+    sampled_fps: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +92,24 @@ class DecoderPool:
         indices, timestamps_s = tuple(header["indices"]), tuple(header["timestamps_s"])
         return Frames(frames, indices, timestamps_s, header["num_source_frames"], header["fps"], header["kind"])
 
-    async def encoded(self, path: Path, mime: str = "image/jpeg") -> Encoded:
-        """The same frames, each as a JPEG (quality 95, 4:4:4) or PNG file."""
+    async def encoded(
+        self,
+        path: Path,
+        mime: str = "image/jpeg",
+        *,
+        span: Span | None = None,
+        folder_fps: float | None = None,
+    ) -> Encoded:
+        """The same frames, each as a JPEG (quality 95, 4:4:4) or PNG file.
+
+        span: of that part alone. folder_fps: `path` is a folder with so many pictures a second
+        (`picture_folder.read_picture_folder`).
+        """
         if mime not in ENCODINGS:
             raise ValueError(f"cannot encode {mime!r}; choose one of {', '.join(ENCODINGS)}")
-        header, images = await self._ask("encoded", path, mime=mime)
-        return Encoded(tuple(images), tuple(header["timestamps_s"]), mime)
+        bounds = None if span is None else (span.start_s, span.end_s)
+        header, images = await self._ask("encoded", path, mime=mime, span=bounds, folder_fps=folder_fps)
+        return Encoded(tuple(images), tuple(header["timestamps_s"]), mime, header["kind"], header["sampled_fps"])
 
     async def fingerprint(self, path: Path) -> Fingerprint:
         """As `video.probe`, with the file's sha256."""
@@ -110,7 +129,7 @@ class DecoderPool:
     ) -> None:
         await self.close()
 
-    async def _ask(self, operation: str, path: Path, **arguments: str) -> Reply:
+    async def _ask(self, operation: str, path: Path, **arguments: Any) -> Reply:
         async with self._turns:
             while True:
                 worker = await self._take()
@@ -286,9 +305,12 @@ def _frames(path: Path, config: VideoConfig, request: Mapping[str, Any]) -> Repl
 
 
 def _encoded(path: Path, config: VideoConfig, request: Mapping[str, Any]) -> Reply:
-    read = read_frames(path, config)
+    span = None if request["span"] is None else Span(*request["span"])
+    fps = request["folder_fps"]
+    read = read_frames(path, config, span) if fps is None else read_picture_folder(path, fps, config, span)
     encode = _encode_png if request["mime"] == "image/png" else _encode_jpeg
-    return {"timestamps_s": read.timestamps_s}, [encode(Image.fromarray(frame)) for frame in read.frames]
+    header = {"timestamps_s": read.timestamps_s, "kind": read.kind, "sampled_fps": read.sampled_fps}
+    return header, [encode(Image.fromarray(frame)) for frame in read.frames]
 
 
 def _encode_jpeg(image: Image.Image) -> bytes:

@@ -37,7 +37,8 @@ class HubError(UserError, RuntimeError):
 class MediaError(ValueError):
     """One media file cannot be used. `reason` is the short name that is recorded for its questions.
 
-    Reasons: missing, empty, corrupt, no_video, outside_root, timeout, crashed, too_large, aspect_ratio, wrong_kind.
+    Reasons: missing, empty, corrupt, no_video, no_frames, outside_root, timeout, crashed, too_large, aspect_ratio,
+    wrong_kind, needs_frames.
     """
 
     def __init__(self, reason: str, detail: str) -> None:

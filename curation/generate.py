@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from pydantic import NonNegativeFloat, PositiveInt
 
 from curation.answers import Answer, Ask, Caller
 from curation.config import Config
-from curation.decoding import DecoderPool
+from curation.encoding import MediaEncoder, frames_identity
 from curation.engines.base import EncodedMedia, Request
 from curation.engines.config import DispatchConfig, EngineConfig, identity
 from curation.journal import content_key
@@ -21,8 +18,6 @@ from curation.media import MediaRecord, resolve_media
 from curation.prompts import Prompt, render_trace_prompt
 from curation.schema import Question
 from curation.video import VideoConfig
-
-_CACHED_MEDIA: Final = 32  # questions about one video stand together upstream, 3.35 a video
 
 
 class GenerateConfig(Config):
@@ -38,36 +33,6 @@ class GenerateConfig(Config):
     retry_temperature: NonNegativeFloat = 0.7
     max_tokens: PositiveInt = 1536
     dispatch: DispatchConfig = DispatchConfig()
-
-
-@dataclass(slots=True)
-class MediaEncoder:
-    """Encodes the sampled frames of a file once for the questions that follow each other on it."""
-
-    pool: DecoderPool
-    mime: str
-    _recent: OrderedDict[Path, asyncio.Task[EncodedMedia]] = field(default_factory=OrderedDict)
-
-    async def encode(self, path: Path, data_type: str) -> EncodedMedia:
-        """Raises MediaError, each time it is asked."""
-        task = self._recent.get(path)
-        if task is None:
-            task = self._recent[path] = asyncio.create_task(self._encode(path, data_type))
-            if len(self._recent) > _CACHED_MEDIA:
-                self._recent.popitem(last=False)
-        else:
-            self._recent.move_to_end(path)
-        return await asyncio.shield(task)
-
-    async def close(self) -> None:
-        """Stop what is still being encoded for nobody."""
-        for task in self._recent.values():
-            task.cancel()
-        await asyncio.gather(*self._recent.values(), return_exceptions=True)
-
-    async def _encode(self, path: Path, data_type: str) -> EncodedMedia:
-        encoded = await self.pool.encoded(path, self.mime)
-        return EncodedMedia(data_type, path, encoded.images, encoded.mime, encoded.timestamps_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +73,6 @@ class Generator:
             return Request(question.id, text, self.config.max_tokens, attempt, temperature, encoded)
 
         return prepare
-
-
-def frames_identity(video: VideoConfig) -> dict[str, object]:
-    """What decides which pixels a model sees; time-outs and worker counts do not."""
-    return video.model_dump(mode="json", include={"reader", "num_frames", "max_pixels", "min_pixels", "resize"})
 
 
 def rejected_by(answer: Answer) -> str | None:

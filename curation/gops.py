@@ -10,6 +10,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
+
+_ROUNDING_S: Final = 1e-6  # of a time that is ticks times the length of a tick
 
 
 def sample_indices(num_frames_total: int, num_frames: int) -> list[int]:
@@ -24,6 +27,27 @@ def sample_indices(num_frames_total: int, num_frames: int) -> list[int]:
         return [0]
     step = (num_frames_total - 1) / (num_frames - 1)
     return [round(place * step) for place in range(num_frames)]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The part of a clip from start_s to end_s, both included, in seconds since its first frame.
+
+    None is its beginning, or its end.
+    """
+
+    start_s: float | None = None
+    end_s: float | None = None
+
+    def __str__(self) -> str:
+        begin = "the beginning" if self.start_s is None else f"{self.start_s:g} s"
+        return f"from {begin} to {'the end' if self.end_s is None else f'{self.end_s:g} s'}"
+
+    def frames_within(self, times_s: Sequence[float]) -> list[int]:
+        """The numbers of the frames that begin within it, each at its time."""
+        start_s = float("-inf") if self.start_s is None else self.start_s - _ROUNDING_S
+        end_s = float("inf") if self.end_s is None else self.end_s + _ROUNDING_S
+        return [number for number, time_s in enumerate(times_s) if start_s <= time_s <= end_s]
 
 
 @dataclass(frozen=True, slots=True)

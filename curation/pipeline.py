@@ -18,9 +18,10 @@ import pyarrow as pa
 
 from curation import generate, verify
 from curation.answers import Answer, answer
+from curation.encoding import frames_identity
 from curation.engines.config import identity
 from curation.filters import FilterConfig, Filtered, filter_completion
-from curation.generate import Generator, frames_identity
+from curation.generate import Generator
 from curation.ingest import read_questions
 from curation.journal import content_key
 from curation.media import MediaRecord

@@ -14,11 +14,12 @@ from curation.budget import Budget, load_prices, price_for_budget
 from curation.config import dump_config
 from curation.decoding import DecoderPool
 from curation.describe import describe, find_checks
+from curation.encoding import MediaEncoder
 from curation.engines.build import build_engine
 from curation.engines.config import AnthropicConfig, OpenAIConfig
 from curation.engines.dispatch import Limiter
 from curation.errors import RunDirectoryError
-from curation.generate import Generator, MediaEncoder
+from curation.generate import Generator
 from curation.ingest import SOURCE_REJECTS, Ingested, ingest, referenced_paths
 from curation.journal import read_journal
 from curation.media import MediaRecord, build_manifest

@@ -20,9 +20,9 @@ import numpy.typing as npt
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from curation.clip import read_headers, sample_clip
+from curation.clip import frames_of, read_headers, sample_clip, spread_over
 from curation.errors import ConfigError, MediaError
-from curation.gops import sample_indices
+from curation.gops import Span
 from curation.pictures import media_kind, read_picture
 from curation.resizing import Resizer, SwscaleResizer
 
@@ -60,10 +60,10 @@ class VideoConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frames:
-    """The sampled frames of one file.
+    """The sampled frames of one file, or of a part of it.
 
     frames: (T, H, W, 3) uint8 RGB, upright, T <= num_frames. indices: frame numbers in the file. timestamps_s: seconds
-    since the first frame of the file. fps: of the file, on average; None for a picture.
+    since the first frame of the file. num_source_frames, fps: of the part; fps is its average, None for a picture.
     """
 
     frames: RGB
@@ -121,21 +121,24 @@ def smart_resize(height: int, width: int, *, min_pixels: int, max_pixels: int, f
     return fitted_height, fitted_width
 
 
-def read_frames(path: Path, config: VideoConfig) -> Frames:
-    """Sample, turn upright and resize.
+def read_frames(path: Path, config: VideoConfig, span: Span | None = None) -> Frames:
+    """Sample, turn upright and resize; with a span, by the same rule within it.
 
-    Raises MediaError: missing, empty, too_large, corrupt, no_video, aspect_ratio; ConfigError when decord is asked for
-    and not installed.
+    Raises MediaError: missing, empty, too_large, corrupt, no_video, aspect_ratio, and no_frames for a span without
+    any; ConfigError when decord is asked for and not installed.
     """
     check_file(path, config)
     if media_kind(path) == "image":
+        frames_of(span, (0.0,))
         picture = read_picture(path, max_source_pixels=config.max_source_pixels).image
         height, width = fitted_size(picture.height, picture.width, config)
         frame = np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
         return Frames(frame[np.newaxis], (0,), (0.0,), 1, None, "image")
     if config.reader == "decord":
-        return _read_by_decord(path, config)
-    sampled = sample_clip(path, config.num_frames, _Fitting(config), max_source_pixels=config.max_source_pixels)
+        return _read_by_decord(path, config, span)
+    sampled = sample_clip(
+        path, config.num_frames, _Fitting(config), max_source_pixels=config.max_source_pixels, span=span
+    )
     return Frames(
         np.stack(sampled.frames),
         sampled.indices,
@@ -224,7 +227,7 @@ class _Fitting:
         return np.ascontiguousarray(np.rot90(self._resize(frame), num_quarters))
 
 
-def _read_by_decord(path: Path, config: VideoConfig) -> Frames:
+def _read_by_decord(path: Path, config: VideoConfig, span: Span | None) -> Frames:
     """The same frames through decord, where decord is right (closed GOPs, no edit list, no AV1).
 
     One thread and a reader of its own: with more, decord fails on VP9, and a shared reader crashes.
@@ -233,18 +236,19 @@ def _read_by_decord(path: Path, config: VideoConfig) -> Frames:
     read_headers(path, max_source_pixels=config.max_source_pixels)
     try:
         reader: Any = decord.VideoReader(os.fspath(path), num_threads=1)
-        num_source_frames = len(reader)
-        indices = sample_indices(num_source_frames, config.num_frames)
+        if not (num_source_frames := len(reader)):
+            raise MediaError("corrupt", "decord finds no frame in it")
+        starts_s = [float(start_s) for start_s in reader.get_frame_timestamp(range(num_source_frames))[:, 0]]
+        times_s = [start_s - starts_s[0] for start_s in starts_s]
+        inside = frames_of(span, times_s)
+        indices = spread_over(inside, config.num_frames)
         fit = _Fitting(config)
         frames = [fit(av.VideoFrame.from_ndarray(reader[index].asnumpy(), format="rgb24")) for index in indices]
-        starts_s = [float(reader.get_frame_timestamp(index)[0]) for index in [0, *indices]]
         fps = float(reader.get_avg_fps())
     except (decord.DECORDError, RuntimeError, IndexError) as error:
         raise MediaError("corrupt", f"decord cannot decode it: {' '.join(str(error).split())[:200]}") from error
-    if not frames:
-        raise MediaError("corrupt", "decord finds no frame in it")
-    timestamps_s = tuple(start_s - starts_s[0] for start_s in starts_s[1:])
-    return Frames(np.stack(frames), tuple(indices), timestamps_s, num_source_frames, fps, "video")
+    timestamps_s = tuple(times_s[index] for index in indices)
+    return Frames(np.stack(frames), tuple(indices), timestamps_s, len(inside), fps, "video")
 
 
 def import_decord() -> Any:

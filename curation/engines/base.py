@@ -10,13 +10,18 @@ from typing import Any, Literal, Protocol
 
 @dataclass(frozen=True, slots=True)
 class EncodedMedia:
-    """The media of one request. `frames` are JPEG or PNG files in order, empty when the engine wants the file."""
+    """The media of one request. `frames` are JPEG or PNG files in order, empty when the engine wants the file.
+
+    sampled_fps: frames a second of video, None for a picture. pictures: further ones, shown behind the frames.
+    """
 
     data_type: str
     path: Path
     frames: tuple[bytes, ...] = ()
     mime: str = "image/jpeg"
     timestamps_s: tuple[float, ...] = ()
+    sampled_fps: float | None = None
+    pictures: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

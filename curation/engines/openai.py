@@ -164,9 +164,12 @@ class OpenAIEngine:
 
     def _frame_parts(self, media: EncodedMedia) -> list[dict[str, Any]]:
         encoded = [base64.b64encode(frame).decode("ascii") for frame in media.frames]
+        pictures = [base64.b64encode(picture).decode("ascii") for picture in media.pictures]
+        shown: list[dict[str, Any]] = []
         if self._config.send == "video_frames" and media.data_type == "video":
-            return [_url_part("video", f"data:video/jpeg;base64,{','.join(encoded)}")]
-        return [_url_part("image", f"data:{media.mime};base64,{frame}") for frame in encoded]
+            shown = [_url_part("video", f"data:video/jpeg;base64,{','.join(encoded)}")]
+            encoded = []
+        return [*shown, *(_url_part("image", f"data:{media.mime};base64,{image}") for image in [*encoded, *pictures])]
 
     async def _file_part(self, media: EncodedMedia) -> dict[str, Any]:
         if self._config.send == "file_url":
