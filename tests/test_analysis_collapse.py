@@ -127,7 +127,7 @@ def test_tables_pictures_and_page_of_several_runs_side_by_side(tmp_path, capsys)
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines()[:-1])) <= 80
     assert "grpo-seed1" in out
-    folder = run_dir / "analyses/collapse"
+    folder = run_dir / "benchmark/analyses/collapse"
     names = ("collapse_perception", "collapse_reasoning", "collapse_grpo", "collapse_both", "collapse_means")
     assert all((folder / f"{name}.png").stat().st_size > 5_000 for name in names)
     assert "data:image/png" in (folder / "collapse.html").read_text()
@@ -157,7 +157,7 @@ def test_what_is_torn_or_absent_is_a_line_and_the_rest_is_measured(tmp_path, cap
     assert "rollouts-000004.parquet: torn or no Parquet file" in lines[1]
     assert "no rollouts of updates 3 to 4, 6 to 7" in lines[2]
     assert "update 5: 1 of its groups have not each of their 3 rollouts once" in lines[3]
-    run = record(run_dir / "analyses/collapse")["runs"][0]
+    run = record(run_dir / "benchmark/analyses/collapse")["runs"][0]
     assert (run["num_updates"], run["num_rollouts"]) == (3, 24 + 9)
 
 

@@ -12,10 +12,16 @@ from rich.console import Console
 from rich.table import Table as ConsoleTable
 from rich.text import Text
 
+from training.benchmarks import results
 from training.report_html import Table
 from training.report_words import NARROW
 
-FOLDER: Final = "analyses"  # of a run directory
+FOLDER: Final = "analyses"  # below benchmark/ of a run directory
+
+
+def analysis_folder(run_dir: Path, name: str) -> Path:
+    """Where one analysis of a run lies."""
+    return run_dir / results.FOLDER / FOLDER / name
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> Path:

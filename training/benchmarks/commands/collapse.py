@@ -27,7 +27,9 @@ def add_parser(commands: Commands) -> None:
         metavar="RUN",
         help="run directories of trainings; the variants in RUN/compare/ stand beside it",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: analyses/collapse/ of the first run")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="default: benchmark/analyses/collapse/ of the first run"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,11 +38,11 @@ def run(args: argparse.Namespace) -> int:
 
     from training.benchmarks.analyses.collapse import find_runs, measure_run, name_runs
     from training.benchmarks.analyses.collapse_view import show_collapse
-    from training.benchmarks.analyses.outputs import FOLDER
+    from training.benchmarks.analyses.outputs import analysis_folder
 
     paths = list(dict.fromkeys(path for run_dir in args.runs for path in find_runs(run_dir)))
     runs = [measure_run(path, name) for path, name in zip(paths, name_runs(paths), strict=True)]
     console = Console()
-    page = show_collapse(runs, args.out or args.runs[0] / FOLDER / "collapse", console)
+    page = show_collapse(runs, args.out or analysis_folder(args.runs[0], "collapse"), console)
     console.print(f"written  {page}", highlight=False, markup=False, soft_wrap=True)
     return 0
