@@ -18,7 +18,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from curation.engines.config import OpenAIConfig
-from curation.errors import UserError
+from curation.errors import HubError, UserError
 from curation.prompts import Prompt
 from training.benchmarks.answering import engine_frames
 from training.benchmarks.config import BenchmarkConfig, BenchmarkSource, PromptName
@@ -42,7 +42,7 @@ class PlannedBenchmark:
     """What is known of one benchmark before it is run.
 
     layout: None for the demo world. loaded: where its annotations are on this machine. facts: where they are on the hub
-    and it answered. fault: what was wrong with either, in one line.
+    and it answered. fault: what was wrong with either.
     """
 
     name: str
@@ -50,14 +50,12 @@ class PlannedBenchmark:
     layout: Layout | None
     loaded: LoadedBenchmark | None = None
     facts: HubFacts | None = None
-    fault: str | None = None
+    fault: UserError | None = None
 
     @property
-    def num_to_ask(self) -> int | None:
-        """Questions whose media are here; where the annotations are not, the rows that are published."""
-        if self.loaded is not None:
-            return len(self.loaded.questions) - len(self.loaded.missing)
-        return None if self.layout is None else self.layout.num_rows
+    def is_unreachable(self) -> bool:
+        """Whether the hub did not answer at all."""
+        return isinstance(self.fault, HubError) and self.fault.reason == "unreachable"
 
 
 def print_plan(
@@ -82,11 +80,11 @@ def print_plan(
         f"frames   up to {frames.num_frames} of {frames.max_pixels:,} pixels, sent as {frames.sent_as}",
         f"results  {run_dir / FOLDER}",
     ):
-        _say(console, line)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(_fetch_table(planned))
     console.print(_question_table(planned, config, results))
     for line in _notes(planned, config, results):
-        _say(console, line)
+        console.print(line, highlight=False, markup=False)
 
 
 def plan_benchmark(name: str, config: BenchmarkConfig) -> PlannedBenchmark:
@@ -98,7 +96,7 @@ def plan_benchmark(name: str, config: BenchmarkConfig) -> PlannedBenchmark:
         loaded = load_benchmark(name, source, config.protocol, max_questions=config.max_questions)
         return PlannedBenchmark(name, source, layout, loaded=loaded)
     except UserError as error:
-        return PlannedBenchmark(name, source, layout, fault=str(error))
+        return PlannedBenchmark(name, source, layout, fault=error)
 
 
 def _fetch_table(planned: Sequence[PlannedBenchmark]) -> Table:
@@ -174,9 +172,19 @@ def estimate_seconds(
         and one.fingerprint.decoding.max_tokens == config.max_tokens
     ]
     num_asked = sum(one.every.num_rows - one.every.num_missing for one in alike)
-    if found.num_to_ask is None or not num_asked:
+    num_questions = _num_to_ask(found, config)
+    if num_questions is None or not num_asked:
         return None
-    return fsum(one.seconds for one in alike) / num_asked * found.num_to_ask
+    return fsum(one.seconds for one in alike) / num_asked * num_questions
+
+
+def _num_to_ask(found: PlannedBenchmark, config: BenchmarkConfig) -> int | None:
+    """Questions whose media are here; where the annotations are not, the rows that are published."""
+    if found.loaded is not None:
+        return len(found.loaded.questions) - len(found.loaded.missing)
+    if found.layout is None:
+        return None
+    return min(found.layout.num_rows, config.max_questions or found.layout.num_rows)
 
 
 def _notes(
@@ -186,20 +194,21 @@ def _notes(
         yield f"Times are at the speed of the {len(results)} finished results here; other videos may take longer."
     else:
         yield "No result is finished here, so nothing is known of the time. A trial: benchmark.max_questions=50."
+    unreachable = [found for found in planned if found.is_unreachable]
+    if unreachable:
+        names = ", ".join(found.name for found in unreachable)
+        yield f"Not known of {names}: {unreachable[0].fault} Gates and media bytes are as their pages said."
     for found in planned:
-        if found.fault is not None:
-            yield f"{found.name}: {found.fault}"
-        elif found.loaded is not None:
+        if found.fault is not None and not found.is_unreachable:
+            yield str(found.fault)
+        if found.loaded is not None:
             yield from describe(found.loaded)
+    for found in planned:
         if found.layout is not None and not found.source.media_root.is_dir():
-            yield f"{found.name}: unpack {found.layout.media}; below {found.source.media_root}, which is not there yet."
-    if config.judge is None and any(found.name in ("vcr_bench", "tempcompass") for found in planned):
+            yield f"Media to unpack below {found.source.media_root}, which is not there yet: {found.layout.media}."
+    if config.judge is None and config.protocol == "official":
         yield "No judge is configured: open answers score by their text alone."
 
 
 def _bytes(count: int | None) -> str:
     return _UNKNOWN if count is None else decimal(count)
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
