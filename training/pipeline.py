@@ -5,6 +5,7 @@ Runs in one process or in many (accelerate launch). What is done is found on dis
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from curation.errors import ConfigError, UserError
 from curation.prompts import load_judge_prompt, load_trace_prompt, render_trace_prompt
 from curation.schema import Question
 from curation.trace import Trace
+from training.benchmarks.config import BenchmarkConfig
 from training.collate import render_target
 from training.comparison import print_comparison, summarise
 from training.config import ModelConfig, TrainConfig, Variant
@@ -66,6 +68,25 @@ def _train(config: TrainConfig, place: TrainingRun, stage: str) -> None:
         model = _trained(config, place, name)
         if stage in ("all", "evaluate"):
             _score(config, place, model, name)
+
+
+def benchmark(config: TrainConfig, *, is_dry_run: bool = False) -> None:
+    """Score the model of the last finished stage on the benchmarks of the config, or say what that would take.
+
+    The first process does it and the others return: it goes on for hours. Raises UserError subclasses.
+    """
+    from training.benchmarks.dry_run import print_plan
+    from training.benchmarks.running import run_benchmarks
+
+    if os.environ.get("RANK", "0") != "0":
+        return
+    section = _benchmark_section(config)
+    config = apply_variant(config)
+    place = TrainingRun(config.run_dir)
+    if not is_dry_run:
+        _prepare(config, place)
+    act = print_plan if is_dry_run else run_benchmarks
+    act(place.root, section, _last_model(config, place), load_trace_prompt(config.input.prompt))
 
 
 def compare(config: TrainConfig, variants: Sequence[str], seeds: Sequence[int]) -> None:
@@ -179,6 +200,30 @@ def _trained(config: TrainConfig, place: TrainingRun, stage: Stage) -> ModelConf
     if not folder.is_dir():
         raise ConfigError(f"there is no {folder}: stage {stage} has not finished. Run it first, with --stage {stage}.")
     return config.model.model_copy(update={"name": str(folder), "revision": None, "scratch": None})
+
+
+def _last_model(config: TrainConfig, place: TrainingRun) -> ModelConfig:
+    """Of the last stage that has finished; the base when none has."""
+    finished = [stage for stage in stages_of(config.variant) if place.model(stage).is_dir()]
+    return _trained(config, place, finished[-1]) if finished else config.model
+
+
+def _benchmark_section(config: TrainConfig) -> BenchmarkConfig:
+    """Raises ConfigError when there is none, and when questions would be about clips that were trained on."""
+    if config.benchmark is None:
+        raise ConfigError(
+            "the config has no section `benchmark:`, which says what to score the model on. Copy that of "
+            "training/configs/tiny.yaml or benchmarks_server.yaml."
+        )
+    shapes = config.benchmark.sources.get("shapes")
+    if shapes is not None and "shapes" in config.benchmark.chosen:
+        is_trained_on = shapes.annotations is not None and Path(shapes.annotations) == Path(config.dataset.name)
+        if is_trained_on and shapes.held_out_share > config.evaluation.held_out_share:
+            raise ConfigError(
+                f"benchmark.sources.shapes.held_out_share is {shapes.held_out_share:g}, but training holds out only "
+                f"evaluation.held_out_share = {config.evaluation.held_out_share:g} of these clips. Set it to that."
+            )
+    return config.benchmark
 
 
 def _read_score(place: TrainingRun, stage: EvaluatedStage) -> Evaluation:

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 _EXAMPLE = """examples:
   python training/run.py training/configs/tiny.yaml
   python training/run.py training/configs/tiny.yaml --compare sft_only,grpo,full --seeds 0,1,2
+  python training/run.py training/configs/tiny.yaml --stage benchmark
   python training/run.py training/configs/videop2r_7b.yaml dataset.revision=v1.0.0 --dry-run
   accelerate launch --config_file training/configs/accelerate/zero3.yaml training/run.py \\
       training/configs/videop2r_7b.yaml dataset.revision=v1.0.0 --stage rl
 """
-STAGES = ("all", "sft", "rl", "evaluate", "report")
+STAGES = ("all", "sft", "rl", "evaluate", "report", "benchmark")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,8 +53,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file; see training/configs/")
     parser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="change single keys of the config")
-    parser.add_argument("--stage", choices=STAGES, default="all", help="do only this one (default: all)")
-    parser.add_argument("--dry-run", action="store_true", help="say what it needs and whether it fits; train nothing")
+    parser.add_argument(
+        "--stage",
+        choices=STAGES,
+        default="all",
+        help="do only this one (default: all of training; benchmark scores the model of the last finished stage)",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what it needs and whether it fits; train nothing, and with --stage benchmark ask nothing",
+    )
     parser.add_argument(
         "--compare",
         type=_names,
@@ -77,6 +87,11 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def _run(args: argparse.Namespace) -> int:
     config = _load(args.config, args.overrides)
+    if args.stage == "benchmark":
+        from training.pipeline import benchmark
+
+        benchmark(config, is_dry_run=args.dry_run)
+        return 0
     if args.dry_run:
         from training.estimate import print_estimate
 
