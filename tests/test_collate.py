@@ -99,6 +99,29 @@ def test_a_row_has_the_logits_in_a_mixed_batch_that_it_has_alone(loaded, rows, p
             assert torch.allclose(logits[mask], alone, atol=1e-4, rtol=0)
 
 
+def test_pictures_are_to_the_model_the_clips_of_one_moment_that_they_are_trained_as(loaded, rows):
+    """So that a batch is one pass of the vision tower whatever it holds, which ZeRO-3 needs."""
+    model, processor = loaded
+    for row in (rows[1], rows[0]):  # a picture, a clip
+        released, trained = (collator_of(processor, pictures_as_clips=as_clips)([row]) for as_clips in (False, True))
+        assert not {"pixel_values", "image_grid_thw"} & trained.keys()
+        assert torch.equal(released["labels"], trained["labels"])
+        with torch.no_grad():
+            assert torch.equal(model(**released).logits, model(**trained).logits)
+        positions = [model.model.get_rope_index(**batch)[0] for batch in (released, trained)]
+        assert torch.equal(*positions)
+
+
+def test_pictures_among_clips_have_the_logits_and_the_positions_of_pictures(loaded, rows):
+    model, processor = loaded
+    released, trained = (collator_of(processor, pictures_as_clips=as_clips)(rows) for as_clips in (False, True))
+    assert [len(trained[name]) for name in ("video_grid_thw", "second_per_grid_ts")] == [4, 4]
+    with torch.no_grad():
+        assert torch.allclose(model(**released).logits, model(**trained).logits, atol=1e-5, rtol=0)
+    positions = [model.model.get_rope_index(**batch)[0] for batch in (released, trained)]
+    assert torch.equal(*positions)
+
+
 def test_the_order_of_media_is_that_of_the_rows(loaded, rows):
     _, processor = loaded
     collator = collator_of(processor)

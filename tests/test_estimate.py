@@ -1,6 +1,8 @@
 import io
 from dataclasses import replace
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +14,8 @@ from curation.errors import ConfigError
 from tests.tiny_qwen import CORPUS, TINY, save_tiny_qwen, tiny_config, train_tokenizer
 from training.architecture import read_architecture, scratch_architecture
 from training.config import LoraConfig, TrainConfig
-from training.estimate import Gpu, load_architecture, print_estimate, read_launch
+from training.estimate import Gpu, count_rows, load_architecture, print_estimate, read_launch
+from training.held_out_split import is_held_out
 from training.memory import GIB, Launch, check_fits, estimate_memory, row_size
 from training.scratch import SPECIAL_TOKENS
 from training.timing import ASSUMED, count_updates, estimate_seconds, find_device
@@ -236,6 +239,25 @@ def test_table_is_printed_for_both_stages_and_only_for_those_that_train(tmp_path
     assert "KV cache" in text and "optimizer" in text and "H100" in text and "500" in text
     assert "8 GPUs, ZeRO-3" in text
     assert "KV cache" not in printed(tmp_path, variant="sft_only")
+
+
+@pytest.mark.parametrize("held_out_share", [0.0, 0.5])
+def test_rows_of_a_folder_are_those_that_sft_trains_on(tmp_path, held_out_share):
+    paths = [f"./clips/{number}.mp4" for number in range(40)]
+    folder = tmp_path / "run" / "dataset" / "data"
+    folder.mkdir(parents=True)
+    for part, number in enumerate((0, 20)):  # two files, three questions a clip
+        table = pa.table({"id": ["q"] * 60, "path": 3 * paths[number : number + 20]})
+        pq.write_table(table, folder / f"train-{part:05d}-of-00002.parquet")
+    dataset = {"name": str(tmp_path / "run"), "media_root": tmp_path}
+    found = count_rows(config(dataset=dataset, evaluation={"held_out_share": held_out_share}))
+    assert found == 3 * sum(not is_held_out(path, held_out_share) for path in paths)
+    assert (found == 120) is (held_out_share == 0)
+
+
+def test_rows_that_are_not_at_hand_are_not_counted(tmp_path):
+    for name in ("org/dataset", str(tmp_path / "nowhere"), str(tmp_path)):
+        assert count_rows(config(dataset={"name": name, "media_root": tmp_path})) is None
 
 
 def test_dry_run_on_a_gpu_that_is_too_small_prints_the_table_and_raises(tmp_path):

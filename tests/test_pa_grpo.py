@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from trl import GRPOConfig
 
 from curation.errors import ConfigError, UserError
 from tests.rl_world import (
@@ -454,6 +455,7 @@ def test_the_arguments_are_plain_grpo_with_the_config_s_numbers(tmp_path):
         "use_vllm": False,
         "top_k": 0,
         "remove_unused_columns": False,
+        "logging_nan_inf_filter": False,
         "output_dir": str(tmp_path / "checkpoints"),
     }
     assert {name: getattr(args, name) for name in expected} == expected
@@ -486,6 +488,12 @@ def test_what_cannot_be_run_is_refused_in_one_line(tmp_path, rl, complaint):
     with pytest.raises(ConfigError, match=complaint) as refused:
         grpo_args(config_of(tmp_path, rl), tmp_path)
     assert "\n" not in str(refused.value)
+
+
+def test_several_gpus_in_one_process_are_refused_because_torch_would_cut_batches_in_two(tmp_path, monkeypatch):
+    monkeypatch.setattr(GRPOConfig, "n_gpu", 8)
+    with pytest.raises(ConfigError, match=r"8 GPUs are visible to one process\. Start one process for each"):
+        grpo_args(config_of(tmp_path), tmp_path)
 
 
 def test_a_perception_reward_without_a_judge_is_refused(world, tmp_path):

@@ -16,10 +16,10 @@ from tests.rl_world import (
     rows_of,
     script_generation,
 )
-from training.collate import Vision, stack
+from training.collate import Vision
 from training.pa_grpo import PAGRPOTrainer
 from training.rewards import RewardConfig
-from training.vision_rollouts import PromptRows, as_clip, encode_once, token_kinds
+from training.vision_rollouts import PromptRows, encode_once, token_kinds
 
 torch.set_num_threads(1)
 
@@ -290,20 +290,6 @@ def test_seconds_of_a_clip_are_not_rounded_on_their_way_into_generation(world, t
     prepared = build(world, tmp_path)._prepare_input({"second_per_grid_ts": seconds, "pixel_values": torch.ones(2)})
     assert prepared["second_per_grid_ts"] is seconds
     assert prepared["pixel_values"].dtype == torch.bfloat16
-
-
-def test_a_picture_is_to_the_model_the_clip_of_one_moment_that_it_is_trained_as(world):
-    """So that processes with other kinds of media run the same passes, which ZeRO-3 needs."""
-    model, processor = load_world(world)
-    picture = collator_of(processor).encode(rows_of(world, ["still.png"])[0])
-    batches = [stack([row], processor, "left") for row in (picture, as_clip(picture, processor))]
-    assert "pixel_values" in batches[0]
-    assert "pixel_values_videos" in batches[1]
-    with torch.no_grad():
-        logits = [model(**batch).logits for batch in batches]
-        positions = [model.model.get_rope_index(**batch)[0] for batch in batches]
-    torch.testing.assert_close(logits[0], logits[1], rtol=0, atol=0)
-    assert torch.equal(positions[0], positions[1])
 
 
 def test_token_kinds_mark_pictures_and_clips(world):

@@ -129,12 +129,12 @@ def test_every_forward_sees_every_rows_media(world, tmp_path):
     seen = []
 
     def watch(_, args, inputs):
-        seen.append((len(inputs["input_ids"]), len(inputs["video_grid_thw"]) + len(inputs["image_grid_thw"])))
-        patches = len(inputs["pixel_values_videos"]) + len(inputs["pixel_values"])
-        grids = torch.cat([inputs["video_grid_thw"], inputs["image_grid_thw"]])
-        assert patches == grids.prod(dim=1).sum()
-        assert len(inputs["second_per_grid_ts"]) == len(inputs["video_grid_thw"])
+        grids = inputs["video_grid_thw"]  # of the picture too
+        seen.append((len(inputs["input_ids"]), len(grids)))
+        assert len(inputs["pixel_values_videos"]) == grids.prod(dim=1).sum()
+        assert len(inputs["second_per_grid_ts"]) == len(grids)
         assert "mm_token_type_ids" in inputs
+        assert not {"pixel_values", "image_grid_thw"} & inputs.keys()
 
     trainer.train_dataset = rows.select([0, 1, 2, 3])
     trainer.model.register_forward_pre_hook(watch, with_kwargs=True)

@@ -107,6 +107,16 @@ def test_bad_input_is_one_line_that_names_it(world, tmp_path, capsys, overrides,
     assert not list(tmp_path.glob("run/*/model"))
 
 
+def test_a_dry_run_knows_how_many_updates_the_rows_at_hand_make(world, tmp_path, capsys):
+    overrides = small(world, tmp_path / "run", sft__max_updates="null", sft__epochs=2, variant="sft_only")
+    assert main([CONFIG, *overrides, "--dry-run"]) == 0
+    config = small_config(world, tmp_path / "run")
+    num_rows = len(pipeline._training_rows(config, "cot").rows)
+    assert 0 < num_rows < 60
+    (line,) = [line.split() for line in capsys.readouterr().out.splitlines() if line.split()[:1] == ["sft"]][-1:]
+    assert str(num_rows) in line  # two epochs in updates of two rows
+
+
 def test_a_model_of_another_kind_is_one_line(world, tmp_path, capsys):
     folder = tmp_path / "other"
     folder.mkdir()

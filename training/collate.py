@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -77,7 +77,7 @@ class Collator:
     """Called with rows of `data.load_rows`, returns the batch that the model takes (`stack`). May be sent to workers.
 
     with_target: False leaves the assistant's turn to be generated. padding_side: right to train on, left to generate.
-    Raises ConfigError when the chat template cannot be used.
+    pictures_as_clips: see `as_clip`. Raises ConfigError when the chat template cannot be used.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class Collator:
         template: Template = "full",
         with_target: bool = True,
         padding_side: Literal["left", "right"] = "right",
+        pictures_as_clips: bool = False,
         cache: FrameCache | None = None,
     ) -> None:
         self._processor = processor
@@ -97,6 +98,7 @@ class Collator:
         self._template: Template = template
         self._with_target = with_target
         self._padding_side: Literal["left", "right"] = padding_side
+        self._pictures_as_clips = pictures_as_clips
         self._cache = cache
         self._turns = {kind: _Turn.build(processor, kind) for kind in DATA_TYPES}
 
@@ -115,7 +117,8 @@ class Collator:
         if self._with_target:
             target = render_target(Trace(row["observation"], row["think"], row["answer"]), self._template)
             target_ids = (*_encode_text(self._processor, target), self._processor.tokenizer.eos_token_id)
-        return Encoded((*turn.before, *pads, *turn.between, *text_ids, *turn.after), target_ids, vision)
+        encoded = Encoded((*turn.before, *pads, *turn.between, *text_ids, *turn.after), target_ids, vision)
+        return as_clip(encoded, self._processor) if self._pictures_as_clips else encoded
 
     def look(self, row: Mapping[str, Any]) -> Vision:
         """Raises UnusableMediaError: a run must not go on with another clip in the place of this one."""
@@ -167,6 +170,19 @@ def render_target(trace: Trace, template: Template) -> str:
     if template == "full":
         return render_trace(trace)
     return f"<think>{trace.think}</think><answer>{trace.answer}</answer>"
+
+
+def as_clip(row: Encoded, processor: Processor) -> Encoded:
+    """A picture as the clip of one moment that it is to the vision tower: same features, same positions.
+
+    The model takes pictures and clips in two passes of that tower. Under ZeRO-3 a pass is collective, so processes
+    whose rows are not of the same kinds would wait for each other for ever, or mistake each other's weights.
+    """
+    if row.vision.kind == "video":
+        return row
+    pads = processor.pad_ids
+    prompt_ids = tuple(pads["video"] if token == pads["image"] else token for token in row.prompt_ids)
+    return replace(row, prompt_ids=prompt_ids, vision=replace(row.vision, kind="video", seconds_per_grid=0.0))
 
 
 def stack(rows: Sequence[Encoded], processor: Processor, padding_side: Literal["left", "right"]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 
 import datasets
 import fsspec  # type: ignore[import-untyped]
+import pyarrow.parquet as pq
 
 from curation.errors import ConfigError, MediaError
 from curation.media import MediaRecord, load_manifest, resolve_media
@@ -111,9 +112,23 @@ def _find_folder(path: Path) -> Path | None:
     return path / "dataset" if (path / "dataset").is_dir() else path
 
 
-def _load_from_folder(folder: Path, split: str) -> datasets.Dataset:
+def published_paths(config: DatasetConfig, split: Literal["cot", "rl"]) -> list[str] | None:
+    """The media path of each row of a folder that has one; None where there is no such folder. Raises ConfigError."""
+    folder = _find_folder(Path(config.name))
+    if folder is None or not (files := _files(folder, split)):
+        return None
+    with _one_line(f"{folder}, config {split}"):
+        tables = [pq.read_table(file, columns=["path"]) for file in files]
+        return [path for table in tables for path in table["path"].to_pylist() if path]
+
+
+def _files(folder: Path, split: str) -> list[str]:
     stem = folder / CONFIG_FILES[split]
-    paths = sorted(str(path) for path in stem.parent.glob(f"{stem.name}-*.parquet"))
+    return sorted(str(path) for path in stem.parent.glob(f"{stem.name}-*.parquet"))
+
+
+def _load_from_folder(folder: Path, split: str) -> datasets.Dataset:
+    paths = _files(folder, split)
     if not paths:
         raise ConfigError(f"{folder} has no {CONFIG_FILES[split]}-*.parquet: it is no dataset of this project.")
     with _one_line(f"{folder}, config {split}"):

@@ -22,12 +22,14 @@ from transformers import AutoConfig
 from curation.errors import ConfigError
 from training.architecture import Architecture, read_architecture, scratch_architecture
 from training.config import ModelConfig, TrainConfig
+from training.data import published_paths
+from training.held_out_split import is_held_out
 from training.memory import GIB, Launch, MemoryEstimate, ZeroStage, check_fits, estimate_memory, row_size
 from training.report_words import DASH, duration
 from training.timing import ASSUMED, Device, count_updates, estimate_seconds, find_device, total_seconds
 from training.variants import apply_variant, stages_of
 
-__all__ = ["check_fits", "estimate_memory", "print_estimate", "read_launch"]
+__all__ = ["check_fits", "count_rows", "estimate_memory", "print_estimate", "read_launch"]
 
 _OTHERS: Final = (Launch(), Launch(8), Launch(8, 2), Launch(8, 3))
 
@@ -64,6 +66,17 @@ def print_estimate(
     if gpu is not None:
         for estimate in estimates:
             check_fits(estimate, gpu.num_bytes)
+
+
+def count_rows(config: TrainConfig) -> int | None:
+    """What SFT would train on, as far as the dataset tells by itself: none of its media is looked at.
+
+    None where the dataset is not at hand: on the hub, or yet to be curated.
+    """
+    paths = published_paths(config.dataset, "cot")
+    if paths is None:
+        return None
+    return sum(not is_held_out(path, config.evaluation.held_out_share) for path in paths)
 
 
 def load_architecture(config: ModelConfig) -> Architecture:

@@ -40,6 +40,7 @@ from training.held_out_split import is_held_out
 from training.judging import JudgeAsk, ObservationJudge, PendingVerdicts, RewardJudge
 from training.models import Processor, load_model, load_processor
 from training.processes import Template, split_processes
+from training.ranks import raised_everywhere
 from training.segments import TokenBytes, load_token_bytes
 
 # A set of options that this share of the questions has, such as left / right / up / down, is a kind of its own.
@@ -98,6 +99,7 @@ def score_held_out(
     mine = list(range(state.process_index, len(rows), state.num_processes))
     console = Console(stderr=True, quiet=not state.is_main_process)
     with (
+        raised_everywhere(),
         RewardJudge(config.judge, folder / "judge", state.process_index, state.num_processes)
         if config.judge
         else nullcontext() as judge,

@@ -30,6 +30,7 @@ from training.config import TrainConfig
 from training.judging import ObservationJudge
 from training.models import Processor
 from training.process_rollouts import ProcessGRPOTrainer
+from training.ranks import check_launch
 from training.restore import RestoringTrainer
 from training.rewards import RewardConfig
 from training.sampled import Rollouts
@@ -70,8 +71,9 @@ _OPTIMISER: Final[Mapping[str, Any]] = {
 def grpo_args(config: TrainConfig, folder: Path) -> GRPOConfig:
     """TRL's arguments for section `rl`; checkpoints go to folder/checkpoints. `trainer_args` has the last word.
 
-    Raises ConfigError, one line, for what TRL refuses: an unknown field, completions that make no whole groups; and for
-    a checkpoint_every at which completions would still be in use, because a checkpoint does not hold them.
+    Raises ConfigError, one line, for what TRL refuses: an unknown field, completions that make no whole groups; for a
+    launch that cannot be (`check_launch`); and for a checkpoint_every at which completions would still be in use,
+    because a checkpoint does not hold them.
     """
     rl = config.rl
     if unknown := sorted(set(rl.trainer_args) - {field.name for field in fields(GRPOConfig)}):
@@ -100,6 +102,7 @@ def grpo_args(config: TrainConfig, folder: Path) -> GRPOConfig:
         "save_steps": rl.checkpoint_every,
         "save_total_limit": rl.keep_checkpoints,
         "logging_steps": 1,
+        "logging_nan_inf_filter": False,  # it would log the mean of other updates in the place of a loss that is none
         "disable_tqdm": True,  # update_progress.py shows what matters
         "report_to": config.report_to,
     }
@@ -112,6 +115,7 @@ def grpo_args(config: TrainConfig, folder: Path) -> GRPOConfig:
             f"batch_size {rl.batch_size} x accumulation {rl.accumulation} completions in groups of group_size "
             f"{rl.group_size}. Set these so that the groups are whole."
         ) from error
+    check_launch(args)
     _check_checkpoints(args)
     return args
 

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
 from curation.engines.build import build_engine
-from curation.errors import ConfigError, UserError
+from curation.errors import ConfigError
 from curation.prompts import load_judge_prompt, load_trace_prompt, render_trace_prompt
 from curation.schema import Question
 from curation.trace import Trace
@@ -32,6 +31,7 @@ from training.described_model import write_card
 from training.evaluation_facts import EvaluatedStage, Evaluation, load_evaluation, write_evaluation
 from training.held_out import score_held_out, split_held_out
 from training.push import push_model
+from training.ranks import raised_everywhere
 from training.report import write_report
 from training.rundir import TrainingRun, keep_config
 from training.variants import Stage, apply_variant, stages_of
@@ -241,14 +241,7 @@ def _finish(config: TrainConfig, place: TrainingRun) -> None:
 
 
 def _on_main_process(act: Callable[[], object]) -> None:
-    """The others wait; when it fails there, it fails everywhere, so that none waits for ever."""
-    state = PartialState()
-    fault: list[BaseException | None] = [None]
-    if state.is_main_process:
-        try:
+    """The others wait; when it fails there, it fails everywhere."""
+    with raised_everywhere():
+        if PartialState().is_main_process:
             act()
-        except UserError as error:
-            fault = [error]
-    broadcast_object_list(fault)
-    if fault[0] is not None:
-        raise fault[0]

@@ -39,6 +39,7 @@ from training.grpo_metrics import (
     segment_sums,
 )
 from training.judging import JudgeAsk, Judged, ObservationJudge, PendingVerdicts
+from training.ranks import raised_everywhere
 from training.rewards import RewardConfig, RolloutReward, observation_to_judge, reward_rollout
 from training.sampled import Rollout, Rollouts
 from training.segments import Segments, find_segments, lay_masks, load_token_bytes
@@ -111,8 +112,9 @@ class ProcessGRPOTrainer(GRPOTrainer):
         self._log_generation(generation, advantages)
         if self._on_rollouts is not None:
             rollouts = self._gather_rollouts(generation, advantages)
-            if self.accelerator.is_main_process:
-                self._on_rollouts(rollouts)
+            with raised_everywhere():
+                if self.accelerator.is_main_process:
+                    self._on_rollouts(rollouts)
         return scored
 
     def _generate(self, prompts: list[Any]) -> Any:
@@ -138,9 +140,10 @@ class ProcessGRPOTrainer(GRPOTrainer):
         begin = self._now()
         generation.log_probs_s = begin - generation.finished_at
         judged: list[Judged | None] = [None] * len(generation.rows)
-        if generation.pending is not None:
-            for place, entry in zip(generation.asked, generation.pending.wait(), strict=True):
-                judged[place] = entry
+        with raised_everywhere():
+            if generation.pending is not None:
+                for place, entry in zip(generation.asked, generation.pending.wait(), strict=True):
+                    judged[place] = entry
         generation.judge_wait_s = time.perf_counter() - begin
         generation.judged = judged
         generation.rewards = self._reward(generation.rows, generation.segments, judged)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curation.errors import ConfigError, UserError
+from curation.errors import ConfigError, RunDirectoryError, UserError
 
 if TYPE_CHECKING:
     from training.config import TrainConfig
@@ -87,16 +87,30 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def _run(args: argparse.Namespace) -> int:
     config = _load(args.config, args.overrides)
+    try:
+        _act(config, args)
+    except UserError:
+        raise
+    except Exception as error:
+        from training.full_disk import describe_full_disk
+
+        if (described := describe_full_disk(error, config.run_dir)) is None:
+            raise
+        raise RunDirectoryError(described) from error
+    return 0
+
+
+def _act(config: TrainConfig, args: argparse.Namespace) -> None:
     if args.stage == "benchmark":
         from training.pipeline import benchmark
 
         benchmark(config, is_dry_run=args.dry_run)
-        return 0
+        return
     if args.dry_run:
-        from training.estimate import print_estimate
+        from training.estimate import count_rows, print_estimate
 
-        print_estimate(config)
-        return 0
+        print_estimate(config, num_rows=count_rows(config))
+        return
     from training.pipeline import compare, push, run
 
     if args.compare is not None:
@@ -105,7 +119,6 @@ def _run(args: argparse.Namespace) -> int:
         run(config, args.stage)
     if args.push is not None:
         push(config, args.push)
-    return 0
 
 
 def _load(path: Path, overrides: Sequence[str]) -> TrainConfig:

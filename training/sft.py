@@ -27,6 +27,7 @@ from training.data import TrainingRows
 from training.data_facts import describe_data, write_data_facts
 from training.frame_cache import build_cache
 from training.models import Processor, load_processor, load_trainable
+from training.ranks import check_launch
 from training.restore import RestoringTrainer
 from training.run_record import FinishedStage
 from training.update_progress import UpdateProgress
@@ -81,11 +82,7 @@ def sft_args(config: TrainConfig, folder: Path) -> Any:
         args = SFTConfig(**{**_OPTIMISER, **ours, **_FIXED, **sft.trainer_args})
     except (TypeError, ValueError) as error:
         raise _refusal(error) from error
-    if args.n_gpu > 1:  # torch would cut the batch in two, and the pixels somewhere else than the rows
-        raise ConfigError(
-            f"{args.n_gpu} GPUs are visible to one process. Start one process for each, with accelerate launch, or set "
-            "CUDA_VISIBLE_DEVICES to one of them."
-        )
+    check_launch(args)
     return args
 
 
@@ -117,6 +114,7 @@ def build_sft_trainer(
         config.input.video,
         load_trace_prompt(config.input.prompt),
         template=config.input.template,
+        pictures_as_clips=True,
         cache=build_cache(config.input.cache),
     )
     try:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
@@ -21,7 +21,7 @@ from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from curation.schema import DATA_TYPES
-from training.collate import Collator, Encoded, Vision, check_vision, stack_vision
+from training.collate import Collator, Encoded, Vision, as_clip, check_vision, stack_vision
 from training.models import Processor
 from training.positions import IMAGE, VIDEO
 
@@ -54,19 +54,6 @@ def encode_once(rows: Sequence[Mapping[str, Any]], collator: Collator) -> list[E
         if row["id"] not in known:
             known[row["id"]] = row.get(_ENCODED) or collator.encode(row)
     return [known[row["id"]] for row in rows]
-
-
-def as_clip(row: Encoded, processor: Processor) -> Encoded:
-    """A picture as the clip of one moment that it is to the vision tower: same features, same positions.
-
-    The model takes pictures and clips in two passes of that tower. Under ZeRO-3 a pass is collective, so processes
-    whose rows are not of the same kinds would wait for each other for ever, or mistake each other's weights.
-    """
-    if row.vision.kind == "video":
-        return row
-    pads = processor.pad_ids
-    prompt_ids = tuple(pads["video"] if token == pads["image"] else token for token in row.prompt_ids)
-    return replace(row, prompt_ids=prompt_ids, vision=replace(row.vision, kind="video", seconds_per_grid=0.0))
 
 
 def token_kinds(input_ids: Tensor, processor: Processor) -> Tensor:

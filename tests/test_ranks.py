@@ -1,0 +1,63 @@
+"""No process waits for another that stopped, and none is started in a way that trains something else."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from curation.errors import ConfigError, UserError
+from tests.ranks_worker import LINE
+from tests.rl_world import build_world
+from tests.sft_world import sft_config
+from training.ranks import raised_everywhere
+from training.sft import sft_args
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    return build_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.mark.parametrize(
+    ("who", "told"),
+    [
+        ("judge", f"FatalEngineError after 1: {LINE}"),
+        ("rollouts", "OSError after 0: [Errno 28] No space left on device: 'rollouts-000001.tmp'"),
+    ],
+)
+def test_what_one_process_meets_all_of_them_raise(world, tmp_path, who, told):
+    done = subprocess.run(
+        [*TORCHRUN, "tests.ranks_worker", str(world), str(tmp_path), who],
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [(tmp_path / f"rank-{rank}.txt").read_text() for rank in (0, 1)] == [told] * 2
+
+
+def test_one_process_raises_what_it_met():
+    fault = UserError("it is so")
+    with pytest.raises(UserError) as raised, raised_everywhere():
+        raise fault
+    assert raised.value is fault
+
+
+def test_a_fault_of_ours_passes_as_it_is():
+    with pytest.raises(ZeroDivisionError), raised_everywhere():
+        1 / 0
+
+
+def test_a_launch_that_would_leave_deepspeed_out_is_refused(tmp_path, monkeypatch):
+    pytest.importorskip("deepspeed")
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    with pytest.raises(ConfigError, match=r"leaves DeepSpeed out.* Unset it"):
+        sft_args(sft_config(tmp_path, tmp_path), tmp_path)
