@@ -15,8 +15,10 @@ from typing import Final
 
 from rich.console import Console
 
+from curation.config import dump_config
 from curation.engines.build import build_engine
 from curation.engines.config import OpenAIConfig
+from curation.errors import ServerDown
 from curation.progress import show_progress
 from curation.prompts import Prompt
 from curation.rundir import hold_folder
@@ -36,9 +38,12 @@ from training.benchmarks.results import (
     ResultRow,
     write_result,
 )
+from training.benchmarks.run_config import BenchmarkRun, PromptConfig
 from training.benchmarks.scoring import Reply
 from training.config import ModelConfig
 
+CONFIG: Final = "config.yaml"
+PROMPT: Final = "trace_prompt.txt"
 JUDGE_JOURNAL: Final = "judge.jsonl"
 
 
@@ -61,6 +66,7 @@ def run_benchmarks(
     console, out = console or Console(stderr=True), out or Console()
     with hold_folder(run_dir / FOLDER, "set run_dir to another folder"):
         check_engines(config)
+        keep_config(run_dir, config, model, trace_prompt)
         tasks = plan_tasks(run_dir, config, trace_prompt, console)
         with open_answerer(config, model) as answerer:
             # All of them before the first is begun: what is refused should not come out after hours.
@@ -68,8 +74,11 @@ def run_benchmarks(
             for task, result in zip(tasks, finished, strict=True):
                 if result is not None:
                     _say(out, f"{summary_line(result)} (finished before)")
-                else:
+                    continue
+                try:
                     _say(out, summary_line(run_task(task, config, answerer, trace_prompt, console)))
+                except ServerDown as error:  # its own remedy is that of curation
+                    raise ServerDown(error.what, "; mend it and run the same command again to go on.") from error
 
 
 def check_engines(config: BenchmarkConfig) -> None:
@@ -78,6 +87,14 @@ def check_engines(config: BenchmarkConfig) -> None:
         build_engine(config.engine)
     if config.judge is not None:
         check_judge(config.judge)
+
+
+def keep_config(run_dir: Path, config: BenchmarkConfig, model: ModelConfig, trace_prompt: Prompt) -> None:
+    """Write what was run, as a config that runs it again, and the trace prompt that it names."""
+    prompt = run_dir / FOLDER / PROMPT
+    prompt.write_bytes(trace_prompt.file_bytes)
+    resolved = BenchmarkRun(run_dir=run_dir, model=model, input=PromptConfig(prompt=prompt), benchmark=config)
+    (run_dir / FOLDER / CONFIG).write_text(dump_config(resolved), encoding="utf-8")
 
 
 def run_task(
