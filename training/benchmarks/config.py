@@ -67,7 +67,7 @@ class BenchmarkConfig(Config):
     alone, the baseline that belongs beside it. max_questions: the first ones of each benchmark, for a trial.
     """
 
-    names: tuple[str, ...] | None = None
+    names: tuple[str, ...] | None = Field(None, min_length=1)
     protocol: Protocol = "videor1"
     prompts: tuple[PromptName, ...] = Field(PROMPT_NAMES, min_length=1)
     engine: Annotated[InProcessConfig | OpenAIConfig, Field(discriminator="kind")] = InProcessConfig()

@@ -64,6 +64,8 @@ def run_benchmarks(
     if os.environ.get("RANK", "0") != "0":
         return
     console, out = console or Console(stderr=True), out or Console()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        _say(console, "One process scores, the others return. A server, such as vLLM, would use every GPU.")
     with hold_folder(run_dir / FOLDER, "set run_dir to another folder"):
         check_engines(config)
         keep_config(run_dir, config, model, trace_prompt)
