@@ -112,12 +112,11 @@ def _fetch_table(planned: Sequence[PlannedBenchmark]) -> Table:
 
 
 def _fetched(found: PlannedBenchmark) -> tuple[str, str, str, str]:
-    """(where the annotations are, their bytes, those of the media, terms); a dash for what is here."""
+    """(where the annotations are, their bytes, those of the media, terms)."""
     layout, facts = found.layout, found.facts
-    if layout is None:
-        return f"here: {found.source.annotations}", DASH, DASH, "made by this project"
-    if not is_on_hub(found.name, found.source):
-        return f"here: {found.source.annotations}", DASH, DASH, layout.licence
+    if layout is None or not is_on_hub(found.name, found.source):
+        terms = "made by this project" if layout is None else layout.licence
+        return str(found.source.annotations), "here", DASH, terms
     repo, revision = hub_place(found.source)
     is_gated = facts.is_gated if facts is not None else layout.is_gated
     return (
@@ -145,7 +144,7 @@ def _question_table(
             times.append("finished" if is_done else _UNKNOWN if seconds is None else duration(seconds))
         table.add_row(found.name, *_counts(found), *times)
     known_s = [seconds for seconds in all_s if seconds is not None]
-    total = duration(fsum(known_s)) if len(known_s) == len(all_s) else _UNKNOWN
+    total = _UNKNOWN if len(known_s) < len(all_s) else duration(fsum(known_s)) if any(known_s) else "finished"
     table.add_section()
     table.add_row("all", *[""] * (2 + len(config.prompts)), total, style="bold")
     return table
@@ -191,7 +190,7 @@ def _notes(
     planned: Sequence[PlannedBenchmark], config: BenchmarkConfig, results: Sequence[BenchmarkResult]
 ) -> Iterator[str]:
     if results:
-        yield f"Times are at the speed of the {len(results)} finished results here; other videos may take longer."
+        yield f"A time is at the speed of the {len(results)} results that are finished; other videos may take longer."
     else:
         yield "No result is finished here, so nothing is known of the time. A trial: benchmark.max_questions=50."
     unreachable = [found for found in planned if found.is_unreachable]

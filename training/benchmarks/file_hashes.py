@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from curation.journal import Journal, read_journal
 
@@ -32,32 +32,41 @@ class FileHashes:
         self._folder = root if os.access(root, os.W_OK) else otherwise
         self._known = {entry["file"]: entry for entry in read_journal(self._folder / MANIFEST)}
 
+    def unread(self, files: Iterable[Path]) -> list[Path]:
+        """Those, each once, that no line stands for."""
+        return [file for file in dict.fromkeys(files) if self._find(file) is None and file.is_file()]
+
     def hash_all(self, files: Iterable[Path], progress: Callable[[int], None] = _ignore) -> dict[Path, str | None]:
-        """file -> sha256 as hex; None for one that cannot be read. progress: in bytes."""
-        found: dict[Path, str | None] = {}
-        unknown: list[tuple[Path, dict[str, object]]] = []
-        for file in dict.fromkeys(files):
-            try:
-                status = file.stat()
-            except OSError:
-                found[file] = None
-                continue
-            seen = {"file": self._name(file), "size_bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
-            known = self._known.get(self._name(file), {})
-            if seen.items() <= known.items():
-                found[file] = known["sha256"]
-                progress(status.st_size)
-            else:
-                unknown.append((file, seen))
-        if unknown:
+        """file -> sha256 as hex; None for one that cannot be read. progress: in bytes, of those that were read."""
+        files = list(dict.fromkeys(files))
+        if unread := self.unread(files):
             with Journal(self._folder / MANIFEST) as journal, ThreadPoolExecutor(_NUM_THREADS) as pool:
-                for (file, seen), sha256 in zip(unknown, pool.map(_hash, (file for file, _ in unknown)), strict=True):
-                    found[file] = sha256
-                    if sha256 is not None:
-                        self._known[self._name(file)] = seen | {"sha256": sha256}
-                        journal.append(self._known[self._name(file)])
-                    progress(int(str(seen["size_bytes"])))
-        return found
+                for entry in pool.map(self._read, unread):
+                    if entry is not None:
+                        self._known[entry["file"]] = entry
+                        journal.append(entry)
+                        progress(entry["size_bytes"])
+        return {file: self._find(file) for file in files}
+
+    def _find(self, file: Path) -> str | None:
+        entry = self._known.get(self._name(file))
+        return entry["sha256"] if entry is not None and self._look(file).items() <= entry.items() else None
+
+    def _read(self, file: Path) -> dict[str, Any] | None:
+        """Looked at before it is read: what changes meanwhile is read again the next time."""
+        look = self._look(file)
+        try:
+            with file.open("rb") as stream:
+                return look | {"sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+        except OSError:
+            return None
+
+    def _look(self, file: Path) -> dict[str, Any]:
+        try:
+            status = file.stat()
+        except OSError:
+            return {"file": self._name(file), "size_bytes": None}
+        return {"file": self._name(file), "size_bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
 
     def _name(self, file: Path) -> str:
         """Below the root, so that the folder may be moved with its manifest; otherwise where it is."""
@@ -68,11 +77,3 @@ class FileHashes:
 def total_bytes(files: Iterable[Path]) -> int:
     """Of those that are there."""
     return sum(file.stat().st_size for file in dict.fromkeys(files) if file.is_file())
-
-
-def _hash(file: Path) -> str | None:
-    try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:
-        return None

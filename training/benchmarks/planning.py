@@ -107,10 +107,12 @@ def describe(loaded: LoadedBenchmark) -> Iterator[str]:
 
 
 def _hash_media(loaded: LoadedBenchmark, media_root: Path, otherwise: Path, console: Console) -> str:
-    files = list(dict.fromkeys(media_files(loaded.questions)))
-    with show_progress(console, f"{loaded.benchmark} media", total_bytes(files), in_bytes=True) as advance:
-        sha256s = FileHashes(media_root, otherwise).hash_all(files, advance)
-    return hash_all_media(loaded.questions, sha256s)
+    hashes = FileHashes(media_root, otherwise)
+    files = list(media_files(loaded.questions))
+    if not (unread := hashes.unread(files)):
+        return hash_all_media(loaded.questions, hashes.hash_all(files))
+    with show_progress(console, f"{loaded.benchmark} media", total_bytes(unread), in_bytes=True) as advance:
+        return hash_all_media(loaded.questions, hashes.hash_all(files, advance))
 
 
 def _is_other(before: tuple[str, str | None], now: tuple[str, str | None]) -> bool:
