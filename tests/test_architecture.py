@@ -12,8 +12,10 @@ PUBLISHED_FORMAT = {"trace", "tasks", "schema", "judge", "engines", "video", "co
 # and what a word is.
 READING = {"locate", "report", "media", "agreement", "decoding", "scoring"}
 # What training needs besides: how a row's path leads to a file and what was measured of it, bars, locks, what an answer
-# says; for benchmarks, answers that outlive a kill, from frames that are decoded as in curation.
+# says; for benchmarks, answers that outlive a kill, from frames that are decoded as in curation; for their analyses,
+# datasets that are named, and the labels about them.
 TRAINING = {"media", "journal", "budget", "progress", "rundir", "scoring", "answers", "decoding", "encoding", "gops"}
+TRAINING |= {"agreement", "labelled", "locate"}
 STAGES = {"sources", "generate", "filters", "verify", "stats"}
 LEAVES = {"trace", "tasks", "schema", "errors", "judge", "prompts", "config", "journal"}
 HEAVY = {
@@ -42,6 +44,9 @@ HEAVY = {
         "training/held_out.py",
         "training/rl.py",
         "training/advantages.py",
+        "training/benchmarks/generating.py",
+        "training/benchmarks/in_process.py",
+        "training/benchmarks/model_inputs.py",
         "training/segments.py",
         "training/grpo_metrics.py",
         "training/process_rollouts.py",
@@ -53,6 +58,7 @@ HEAVY = {
         "training/pa_grpo.py",
     },
     "transformers": {
+        "training/benchmarks/generating.py",
         "training/estimate.py",
         "training/models.py",
         "training/held_out.py",
