@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from curation.prompts import load_trace_prompt
+from training.benchmarks.eval_results import scores_of_model
 from training.config import TrainConfig
 from training.data_facts import load_data_facts
 from training.evaluation_facts import EvaluatedStage, Evaluation, load_evaluation
@@ -47,7 +48,7 @@ def write_card(config: TrainConfig, place: TrainingRun, repo: str | None = None)
             for name, stage in finished
         ),
         hardware=last_stage.hardware or "not recorded",
-        scores=(),
+        scores=scores_of_model(place, last),
         config=_publishable(config),
         prompt=load_trace_prompt(config.input.prompt).text,
         code_version=f"videop2r-hub {version('videop2r-hub')}",
@@ -70,6 +71,7 @@ def _publishable(config: TrainConfig) -> dict[str, Any]:
     values = config.model_dump(mode="json")
     del values["run_dir"], values["input"]["cache"], values["dataset"]["manifest"], values["dataset"]["curate"]
     del values["dataset"]["media_root"]
+    values.pop("benchmark", None)  # no part of the training: each score says how it was measured
     for section, key in (("dataset", "name"), ("model", "name"), ("input", "prompt")):
         if values[section][key] is not None and Path(values[section][key]).exists():
             values[section][key] = Path(values[section][key]).name

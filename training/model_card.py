@@ -44,18 +44,30 @@ class Stage(_Part):
 
 
 class BenchmarkScore(_Part):
-    """A score in [0, 1] over `num_questions` questions. `repo` is where the benchmark lies on the hub."""
+    """A score in [0, 1] over `num_questions` questions.
+
+    repo: where the benchmark lies on the hub; None when it does not, or not as a whole: such a score is no metadata.
+    prompt: its name. setting: how it was measured, in words; scores of different settings are in no common table.
+    revision: of the benchmark. interval: 95 %. None of these four where nobody said.
+    """
 
     benchmark: Text
-    repo: RepoName
+    repo: RepoName | None
     protocol: Literal["videor1", "official"]
     metric: Text
     score: float = Field(ge=0, le=1)
     num_questions: PositiveInt
+    prompt: Text | None = None
+    setting: Text | None = None
+    revision: Text | None = None
+    interval: tuple[float, float] | None = None
 
     @property
     def half_width(self) -> float:
         """Of the 95 % interval, as if each question were right or wrong: what sampling alone may move."""
+        if self.interval is not None:
+            low, high = self.interval
+            return (high - low) / 2
         return Z_95 * sqrt(self.score * (1 - self.score) / self.num_questions)
 
 
@@ -101,7 +113,7 @@ class ModelFacts(_Part):
 
     @model_validator(mode="after")
     def _has_one_score_each(self) -> Self:
-        named = [(score.benchmark, score.protocol, score.metric) for score in self.scores]
+        named = [(score.benchmark, score.protocol, score.metric, score.setting or "") for score in self.scores]
         if twice := {name for name in named if named.count(name) > 1}:
             raise ValueError(f"more than one score of {sorted(twice)[0]}")
         return self
@@ -121,13 +133,17 @@ def write_model_card(
 
 def render_model_card(facts: ModelFacts, evaluations: Mapping[EvaluatedStage, Evaluation] = _NOT_EVALUATED) -> str:
     """README.md with the hub's metadata. evaluations: on held-out clips. Same facts, same bytes. Raises ConfigError."""
-    tables = [(protocol, [score for score in facts.scores if score.protocol == protocol]) for protocol in PROTOCOLS]
+    ways = dict.fromkeys((score.protocol, score.setting) for score in facts.scores)
+    tables = [
+        (protocol, setting, [score for score in facts.scores if (score.protocol, score.setting) == (protocol, setting)])
+        for protocol, setting in sorted(ways, key=lambda way: PROTOCOLS.index(way[0]))
+    ]
     return render(
         TEMPLATE,
         front_matter=Markdown(_metadata(facts).to_yaml(line_break="\n")),
         facts=facts,
         name=facts.name,
-        tables=[(protocol, scores) for protocol, scores in tables if scores],
+        tables=tables,
         held_out=_held_out(evaluations),
         majority=list(evaluations.values())[-1].majority_score if evaluations else None,
         quoted_config=fence(yaml.safe_dump(facts.config, sort_keys=False), "yaml"),
@@ -156,23 +172,28 @@ def _metadata(facts: ModelFacts) -> ModelCardData:
         pipeline_tag=TASK,
         license=facts.license,
         tags=list(TAGS),
-        eval_results=[_eval_result(facts, score) for score in facts.scores] or None,
+        eval_results=[_eval_result(facts, score, score.repo) for score in facts.scores if score.repo is not None]
+        or None,
     )
 
 
-def _eval_result(facts: ModelFacts, score: BenchmarkScore) -> EvalResult:
-    """`dataset_revision` is the tag of the dataset that the model was trained on: it is the version a score depends on
-    here, and a benchmark's own revision is part of its protocol."""
+def _eval_result(facts: ModelFacts, score: BenchmarkScore, repo: str) -> EvalResult:
+    """`dataset_revision` is the benchmark's; where nobody said it, the tag of the dataset that the model was trained on
+    is the version a score depends on here. `verified` says that the hub ran it, which it did not."""
     trained_on = "a local folder"
     if facts.dataset_repo is not None:
         trained_on = f"{facts.dataset_repo}@{facts.dataset_revision}"
+    setting = {} if score.setting is None else {"setting": score.setting}
     return EvalResult(
         task_type=TASK,
-        dataset_type=score.repo,
+        dataset_type=repo,
         dataset_name=score.benchmark,
-        dataset_config=score.protocol,
-        dataset_revision=facts.dataset_revision,
-        dataset_args={"num_questions": score.num_questions, "trained_on": trained_on},
+        dataset_config=score.protocol if score.prompt is None else f"{score.protocol}, prompt {score.prompt}",
+        dataset_revision=score.revision or facts.dataset_revision,
+        dataset_args={"num_questions": score.num_questions, "trained_on": trained_on, **setting},
         metric_type=score.metric,
         metric_value=score.score,
+        verified=False,
+        source_name=None if facts.repo is None else "measured by the model's authors",
+        source_url=None if facts.repo is None else f"https://huggingface.co/{facts.repo}",
     )

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from training.benchmarks.fingerprint import Fingerprint, same_table
-from training.benchmarks.protocols import TITLES
+from training.benchmarks.grouping import Entry, Group, order_of, shown, title_of
+from training.benchmarks.published import PAPER_MAIN, PublishedRow, published_table
 from training.benchmarks.results import GroupScore
-from training.benchmarks.tables import Entry, Group, points, shown
+from training.benchmarks.tables import gap_cell, gap_of, points, published_cell
 from training.evaluation_facts import wilson_interval
 from training.report_html import Cell, Row, Table
 from training.report_words import DASH, duration, ends, percent
@@ -22,6 +23,26 @@ _ACCOUNT_NOTE: Final = (
     "Every row stays in the denominator: what is missing, not answered or not in form counts as wrong. Lenient: the "
     "score if an answer is also looked for where it was not asked for; it is no part of any other figure here."
 )
+
+
+def score_table(group: Group, reference: PublishedRow) -> Table:
+    """A line for each score of ours: interval, rows, and the gap to the published row, which reasoned too."""
+    rows = []
+    for entry in ordered(group):
+        result = entry.result
+        cells = [
+            Cell(DASH if result.overall is None else points(result.overall)),
+            Cell(DASH if result.interval is None else ends(result.interval)),
+            Cell(f"{result.counted.num_rows:,}"),
+        ]
+        if group.prompt == "trace":
+            gap = gap_cell(gap_of(entry, reference, published_table(PAPER_MAIN)))
+            cells += [published_cell(reference, result.benchmark), Cell(gap.text), Cell(gap.note)]
+        rows.append(Row(line_name(group, entry), tuple(cells)))
+    headings = [f"{group.title}, %", "score", "95 %", "questions"]
+    if group.prompt == "trace":
+        headings += [reference.name, "gap", "what it says"]
+    return Table(tuple(headings), tuple(rows))
 
 
 def account_table(group: Group) -> Table:
@@ -73,7 +94,7 @@ def group_tables(group: Group, benchmark: str) -> list[Table]:
     """
     entries = [entry for entry in group.entries if entry.result.benchmark == benchmark]
     same_table(entry.result.fingerprint for entry in entries)
-    title = TITLES.get(benchmark, shown(benchmark))
+    title = title_of(benchmark)
     names = dict.fromkeys(name for entry in entries for name in entry.result.groups)
     tables = []
     for name in names:
@@ -144,12 +165,12 @@ def _score_cell(found: GroupScore | None) -> Cell:
 
 def ordered(group: Group) -> list[Entry]:
     """By benchmark as the paper has them, models as they come."""
-    return sorted(group.entries, key=lambda entry: group.benchmarks.index(entry.result.benchmark))
+    return sorted(group.entries, key=lambda entry: order_of(entry.result.benchmark))
 
 
 def line_name(group: Group, entry: Entry) -> str:
     """The benchmark, and the model where a table holds several."""
-    title = TITLES.get(entry.result.benchmark, shown(entry.result.benchmark))
+    title = title_of(entry.result.benchmark)
     return title if len(group.models) == 1 else f"{title}, {entry.model}"
 
 

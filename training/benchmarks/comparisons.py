@@ -12,10 +12,10 @@ from typing import Final
 
 from curation.errors import RunDirectoryError
 from training.benchmarks.fingerprint import MixedFingerprints, differences
-from training.benchmarks.protocols import TITLES
+from training.benchmarks.grouping import order_of, title_of
 from training.benchmarks.results import BenchmarkResult, read_rows
 from training.benchmarks.statistics import Comparison, compare_scores
-from training.benchmarks.tables import shown, signed
+from training.benchmarks.tables import signed
 from training.report_html import Cell, Row, Table
 from training.report_words import NARROW
 
@@ -48,8 +48,8 @@ def compare_folders(
     if lone := [name for name in found if name not in apart]:
         one, other = found[lone[0]]
         raise MixedFingerprints(
-            f"{_title(ours.benchmark)} of {our_folder} and {their_folder} cannot be compared: {lone[0]} is {one} for "
-            f"one and {other} for the other. Evaluate both in the same way."
+            f"scores of {title_of(ours.benchmark)} cannot be compared: {lone[0]} is {one} for one and {other} for the "
+            "other. Evaluate both in the same way."
         )
     our_rows, their_rows = read_rows(our_folder), read_rows(their_folder)
     comparison = compare_scores(
@@ -74,8 +74,8 @@ def compare_results(
             f"there is no benchmark that both have: one has {_names(ours)}, the other {_names(theirs)}. "
             "Run the same benchmarks with the same prompt in both."
         )
-    order = [*TITLES, *(name for name in ours if name not in TITLES)]
-    return [compare_folders(ours[name], theirs[name], apart=apart) for name in order if name in ours and name in theirs]
+    shared = sorted(ours.keys() & theirs.keys(), key=lambda name: (order_of(name), name))
+    return [compare_folders(ours[name], theirs[name], apart=apart) for name in shared]
 
 
 def comparison_table(compared: Sequence[Compared], first: str, second: str) -> Table:
@@ -86,7 +86,7 @@ def comparison_table(compared: Sequence[Compared], first: str, second: str) -> T
         low, high = comparison.interval
         rows.append(
             Row(
-                _title(found.benchmark),
+                title_of(found.benchmark),
                 (
                     Cell(f"{comparison.num_questions:,}"),
                     Cell(f"{comparison.num_higher:,}"),
@@ -106,8 +106,4 @@ def _p_value(value: float) -> str:
 
 
 def _names(found: Collection[str]) -> str:
-    return ", ".join(map(_title, found)) or "none"
-
-
-def _title(benchmark: str) -> str:
-    return TITLES.get(benchmark, shown(benchmark))
+    return ", ".join(map(title_of, found)) or "none"

@@ -12,9 +12,11 @@ from typing import Any, Final, get_args
 import yaml
 
 from curation.errors import RunDirectoryError
+from training.benchmarks.grouping import Entry, Group, group_entries, shown
+from training.benchmarks.published import PublishedRow
 from training.benchmarks.results import BenchmarkResult, find_results, read_rows
 from training.benchmarks.statistics import effective_number
-from training.benchmarks.tables import Entry, shown
+from training.benchmarks.tables import published_reference
 from training.config import Variant
 from training.variants import stages_of
 
@@ -35,6 +37,29 @@ class Source:
     def result(self) -> BenchmarkResult:
         """As it stands in score.json."""
         return self.entry.result
+
+
+@dataclass(frozen=True, slots=True)
+class ReportScores:
+    """All that a report shows. own: of the run itself; others: of those beside it. reference: gaps are taken to it."""
+
+    own: tuple[Source, ...]
+    others: tuple[Source, ...]
+    groups: tuple[Group, ...]
+    reference: PublishedRow
+
+
+def load_scores(run_dir: Path, against: Sequence[Path], published: str | None) -> ReportScores:
+    """Raises RunDirectoryError as `load_sources`, and ConfigError for a published row that is not there."""
+    reference = published_reference(published)
+    sources = load_sources((run_dir, *against))
+    own = tuple(source for source in sources if source.run.resolve() == run_dir.resolve())
+    return ReportScores(
+        own=own,
+        others=tuple(source for source in sources if source not in own),
+        groups=tuple(group_entries([source.entry for source in sources])),
+        reference=reference,
+    )
 
 
 def load_sources(run_dirs: Sequence[Path]) -> list[Source]:

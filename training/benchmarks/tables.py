@@ -7,14 +7,14 @@ figure has no fingerprint; a gap to it is stated only where ours was made with i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum
 from typing import Final
 
 from curation.errors import ConfigError
-from training.benchmarks.config import PROMPT_NAMES
-from training.benchmarks.fingerprint import TABLE_WIDE, Fingerprint, MixedFingerprints, differences, same_table
+from training.benchmarks.fingerprint import same_table
+from training.benchmarks.grouping import DEMO, SEVEN, Entry, Group, title_of
 from training.benchmarks.protocols import TITLES
 from training.benchmarks.published import (
     PAPER_ABLATIONS,
@@ -30,67 +30,10 @@ from training.benchmarks.statistics import Gap, gap_to_published
 from training.report_html import Cell, Row, Table
 from training.report_words import DASH, NARROW, ends
 
-DEMO: Final = "shapes"
-SEVEN: Final = tuple(name for name in TITLES if name != DEMO)
 AVERAGE: Final = "average"
 NOT_RUN: Final = "not run"
-PROMPT_TITLES: Final = {"trace": "reasoning prompt", "direct": "direct answer"}
 # The paper gives these two one row; see training.variants.
 _SAME_ROW: Final = {"no_perception_reward": "grpo"}
-_MOST_CHARS: Final = 60
-_ROUNDING: Final = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One score. model: as the tables name it, one name a model. variant: of the ablations, None where none is known.
-
-    num_effective: how many equally weighted questions say as much (`statistics.effective_number`).
-    """
-
-    model: str
-    variant: str | None
-    num_effective: int
-    result: BenchmarkResult
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Scores that may stand in one table.
-
-    absent: models without any score under this prompt, of which the table says that they were not run.
-    differs: from the first group, field by field; empty for the first.
-    elsewhere: (model, benchmark) under this prompt, in another group. not_run: those under other prompts only.
-    """
-
-    prompt: str
-    entries: tuple[Entry, ...]
-    absent: tuple[str, ...] = ()
-    differs: tuple[str, ...] = ()
-    elsewhere: frozenset[tuple[str, str]] = frozenset()
-    not_run: frozenset[tuple[str, str]] = frozenset()
-
-    @property
-    def title(self) -> str:
-        """The prompt in words."""
-        return PROMPT_TITLES.get(self.prompt, f"prompt {shown(self.prompt)}")
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """Those with a score here, in order."""
-        return tuple(dict.fromkeys(entry.model for entry in self.entries))
-
-    @property
-    def benchmarks(self) -> tuple[str, ...]:
-        """Those with a score here, in the order of the paper."""
-        names = dict.fromkeys(entry.result.benchmark for entry in self.entries)
-        known = [name for name in TITLES if name in names]
-        return (*known, *(name for name in names if name not in TITLES))
-
-    def find(self, model: str, benchmark: str) -> Entry | None:
-        """A model's score on a benchmark; None without."""
-        wanted = (model, benchmark)
-        return next((entry for entry in self.entries if (entry.model, entry.result.benchmark) == wanted), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,42 +44,8 @@ class PublishedGap:
     reason: str | None = None
 
 
-def group_entries(entries: Sequence[Entry]) -> list[Group]:
-    """Every score in exactly one group, in the first that may hold it; the reasoning prompt, then direct answers.
-
-    Both of these prompts have a group even where nothing was run with one, so that a lacking baseline is seen.
-    """
-    groups: list[list[Entry]] = []
-    for entry in sorted(entries, key=lambda found: _prompt_order(found.result.fingerprint.prompt)):
-        home = next((group for group in groups if _may_join(entry, group)), None)
-        if home is None:
-            groups.append([entry])
-        else:
-            home.append(entry)
-    prompts = dict.fromkeys((*PROMPT_NAMES, *(group[0].result.fingerprint.prompt for group in groups)))
-    formed: list[Group] = []
-    for prompt in prompts:
-        found = [group for group in groups if group[0].result.fingerprint.prompt == prompt] or [[]]
-        with_prompt = {_place(entry) for group in found for entry in group}
-        not_run = frozenset(_place(entry) for entry in entries) - with_prompt
-        models = {model for model, _ in with_prompt}
-        lacking = tuple(dict.fromkeys(entry.model for entry in entries if entry.model not in models))
-        for number, group in enumerate(found):
-            formed.append(
-                Group(
-                    prompt=prompt,
-                    entries=tuple(group),
-                    absent=() if number else lacking,
-                    differs=_differs(groups[0], group) if group and group is not groups[0] else (),
-                    elsewhere=frozenset(with_prompt - {_place(entry) for entry in group}),
-                    not_run=not_run,
-                )
-            )
-    return formed
-
-
-def table_one(group: Group, reference: PublishedRow | None) -> Table:
-    """The paper's Table 1: published models, then ours, each with its gap to `reference` (None: no gap).
+def table_one(group: Group, reference: PublishedRow) -> Table:
+    """The paper's Table 1: published models, then ours, each with its gap to `reference`.
 
     The published rows answered with a reasoning prompt, so they stand beside that one only. Raises MixedFingerprints.
     """
@@ -149,7 +58,7 @@ def table_one(group: Group, reference: PublishedRow | None) -> Table:
     rows.append(Row("Ours, measured here"))
     for model in (*group.models, *group.absent):
         rows.append(_our_row(group, model, columns))
-        if group.prompt == "trace" and reference is not None and model in group.models:
+        if group.prompt == "trace" and model in group.models:
             rows.append(_gap_row(group, model, reference, columns, published))
     return Table(_headings(columns, "score, %"), tuple(rows), _note(group, columns, published))
 
@@ -186,6 +95,12 @@ def published_reference(name: str | None = None) -> PublishedRow:
         if (row.variant == "full") if name is None else (row.name == name):
             return row
     raise ConfigError(f"the paper's Table 1 has no row {name!r}; it has {', '.join(row.name for row in rows)}.")
+
+
+def published_cell(row: PublishedRow, column: str) -> Cell:
+    """Of a benchmark or the average, as printed; null is a dash."""
+    score = row.average if column == AVERAGE else row.scores.get(column)
+    return Cell(DASH if score is None else f"{score:.1f}")
 
 
 def gap_of(entry: Entry, row: PublishedRow, table: PublishedTable) -> PublishedGap:
@@ -233,12 +148,6 @@ def average(group: Group, model: str) -> float | None:
     return fsum(overalls) / len(SEVEN) if len(overalls) == len(SEVEN) else None
 
 
-def shown(text: str, most: int = _MOST_CHARS) -> str:
-    """A name from outside on one line: no control characters, no reversed writing, cut to `most` characters."""
-    line = " ".join("".join(char if char.isprintable() or char.isspace() else "?" for char in text).split())
-    return line if len(line) <= most else line[: most - 3] + "..."
-
-
 def _columns(group: Group) -> tuple[str, ...]:
     """The seven, their average, and whatever else was run."""
     return (*SEVEN, AVERAGE, *(name for name in group.benchmarks if name not in SEVEN))
@@ -249,13 +158,12 @@ def _headings(columns: Sequence[str], corner: str) -> tuple[str, ...]:
 
 
 def _column_title(name: str) -> str:
-    title = TITLES.get(name, shown(name))
+    title = title_of(name)
     return title if name in (*SEVEN, AVERAGE) else f"{title} (another benchmark)"
 
 
 def _published_row(row: PublishedRow, columns: Sequence[str]) -> Row:
-    scores = [row.average if name == AVERAGE else row.scores.get(name) for name in columns]
-    return Row(row.name, tuple(Cell(DASH if score is None else f"{score:.1f}") for score in scores))
+    return Row(row.name, tuple(published_cell(row, name) for name in columns))
 
 
 def _our_row(group: Group, model: str, columns: Sequence[str]) -> Row:
@@ -342,51 +250,3 @@ def _lacking(group: Group, model: str) -> list[str]:
     """The benchmarks of the seven without a score in this table."""
     found = {name: group.find(model, name) for name in SEVEN}
     return [name for name, entry in found.items() if entry is None or entry.result.overall is None]
-
-
-def _place(entry: Entry) -> tuple[str, str]:
-    """What a table has room for once."""
-    return entry.model, entry.result.benchmark
-
-
-def _prompt_order(prompt: str) -> tuple[int, str]:
-    return (PROMPT_NAMES.index(prompt), "") if prompt in PROMPT_NAMES else (len(PROMPT_NAMES), prompt)
-
-
-def _may_join(entry: Entry, group: Iterable[Entry]) -> bool:
-    """Whether the scores of a group may share a table with one more, which is no second score of the same thing."""
-    members = list(group)
-    if _place(entry) in map(_place, members):
-        return False
-    try:
-        same_table(member.result.fingerprint for member in (*members, entry))
-    except MixedFingerprints:
-        return False
-    return True
-
-
-def _differs(first: Iterable[Entry], group: Sequence[Entry]) -> tuple[str, ...]:
-    """What of this group is otherwise than in the first one, such as "frames.num_frames is 16, not 32"."""
-    references: dict[str, Fingerprint] = {}
-    for entry in first:
-        references.setdefault(entry.result.benchmark, entry.result.fingerprint)
-    any_reference = next(iter(references.values()))
-    found: dict[str, None] = {}
-    for entry in group:
-        ours = entry.result.fingerprint
-        fields = differences(any_reference, ours, TABLE_WIDE)
-        found |= dict.fromkeys(
-            f"{name} is {_value(value)}, not {_value(theirs)}" for name, (theirs, value) in fields.items()
-        )
-        if (reference := references.get(ours.benchmark)) is not None:
-            title = TITLES.get(ours.benchmark, shown(ours.benchmark))
-            found |= dict.fromkeys(
-                f"{title}: {name} is {_value(value)}, not {_value(theirs)}"
-                for name, (theirs, value) in differences(reference, ours).items()
-                if name not in fields and not (name == "prompt_sha256" and "prompt" in fields)
-            )
-    return tuple(found)
-
-
-def _value(value: object) -> str:
-    return shown(f"{value:,}" if isinstance(value, int) else str(value), most=16)

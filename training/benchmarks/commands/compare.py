@@ -66,7 +66,7 @@ def _compare(args: argparse.Namespace) -> int:
 def _of_prompt(sources: list[Source], run: Path, prompt: str) -> list[Source]:
     """The scores of one run directory with one prompt. Raises RunDirectoryError without any."""
     from curation.errors import RunDirectoryError
-    from training.benchmarks.tables import shown
+    from training.benchmarks.grouping import shown
 
     own = [source for source in sources if source.run.resolve() == run.resolve()]
     found = [source for source in own if source.result.fingerprint.prompt == prompt]
