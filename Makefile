@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo view test browser lint bench vllm-check clean
+.PHONY: demo view test browser lint bench vllm-check lmms-check clean
 
 .venv/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
@@ -48,6 +48,17 @@ bench: .venv/.ready browser
 
 vllm-check: .venv/.ready
 	$(BIN)/python tests/bench/vllm_check.py
+
+# lmms-eval with what its six tasks import and the torch that .venv has: its own requirements would bring a CUDA build.
+.venv-lmms/.ready: tests/lmms/requirements.txt | .venv/.ready
+	test -x .venv-lmms/bin/python || $(BIN)/python -m venv .venv-lmms
+	.venv-lmms/bin/python -m pip install --quiet --disable-pip-version-check -r tests/lmms/requirements.txt \
+	  "torch==$$($(BIN)/python -c 'from importlib.metadata import version; print(version("torch"))')"
+	.venv-lmms/bin/python -m pip install --quiet --disable-pip-version-check --no-deps lmms-eval==0.7.3
+	touch $@
+
+lmms-check: .venv-lmms/.ready
+	$(BIN)/python -m tests.lmms.check
 
 clean:
 	rm -rf .venv runs

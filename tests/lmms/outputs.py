@@ -6,19 +6,25 @@ from collections.abc import Mapping
 from string import ascii_uppercase
 
 from curation.scoring.choice import parse_options
+from tests.lmms.world import MISTAGGED
 from training.benchmarks.question import BenchmarkQuestion
 
 # Names of other letters, and the article that is option A to a careless reader (T7).
 THOUGHT = "I see a man with a bag; a dog follows him."
 
 
-def plain_output(question: BenchmarkQuestion, *, is_right: bool) -> str:
-    """The answer alone, as every script reads it: right, or wrong (a number by 30 %, which has a score too)."""
-    return question.answer if is_right else _wrong(question)
+def plain_outputs(rule: str, question: BenchmarkQuestion, place: int) -> Mapping[str, str]:
+    """The answer alone, as every script reads it; every third is wrong (a number by 30 %, which has a score too).
+
+    None to a question that lmms-eval takes for another kind than it is.
+    """
+    if rule == MISTAGGED:
+        return {}
+    return {"wrong": _wrong(question)} if place % 3 == 1 else {"right": question.answer}
 
 
-def written_outputs(question: BenchmarkQuestion) -> Mapping[str, str]:
-    """name -> output: right and wrong answers in every form that was seen, and what is no answer."""
+def varied_outputs(_: str, question: BenchmarkQuestion, __: int) -> Mapping[str, str]:
+    """form -> output: right and wrong answers in every form that was seen, and what is no answer."""
     forms = {
         "mc": _letters,
         "regression": _numbers,
@@ -126,7 +132,7 @@ def _words(question: BenchmarkQuestion) -> dict[str, str]:
         "not sure": "Not sure.",
         "none": "None",
         "yesterday": "Yesterday",
-        "true": "True" if right == "yes" else "False",
+        "true or false": "True" if right == "yes" else "False",
     }
 
 
@@ -145,6 +151,7 @@ def _lines(question: BenchmarkQuestion) -> dict[str, str]:
         "sentence alone": sentence,
         "sentence, small, no full stop": sentence.lower().rstrip("."),
         "index and sentence": f"{label.split()[1]}) {sentence}",
+        "index with another's sentence": f"{other.split()[1]}) {sentence}",
         "line without its full stop": question.answer.rstrip("."),
         "label in a sentence": f"The answer is {label}.",
     }

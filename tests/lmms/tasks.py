@@ -21,6 +21,7 @@ class Task:
 
     name: of lmms-eval; yaml: its file below lmms_eval/tasks. part: as our loader calls it. cache: the folder below
     HF_HOME in which it looks for the media. uid: our id of a question, from its row's columns and its place `doc_id`.
+    metric: the task's figure; full: what it is where every row is right.
     """
 
     name: str
@@ -29,31 +30,65 @@ class Task:
     part: str
     cache: str
     uid: str
+    metric: str
+    full: float = 100.0
     split: str = "test"
 
 
-def _track(track: str) -> Task:
-    name = track.lower()
-    return Task(f"video_mmmu_{name}", f"videommmu/{name}.yaml", "videommmu", track, "video_mmmu", f"{track}/{{id}}")
+def _track(part: str) -> Task:
+    name = part.lower()
+    return Task(
+        name=f"video_mmmu_{name}",
+        yaml=f"videommmu/{name}.yaml",
+        benchmark="videommmu",
+        part=part,
+        cache="video_mmmu",
+        uid=f"{part}/{{id}}",
+        metric="mmmu_acc",
+        full=1.0,
+    )
 
 
 def _mvbench(part: str) -> Task:
-    name = f"mvbench_{part}"
-    return Task(name, f"mvbench/{name}.yaml", "mvbench", part, "mvbench_video", f"{part}/{{doc_id}}", "train")
+    return Task(
+        name=f"mvbench_{part}",
+        yaml=f"mvbench/mvbench_{part}.yaml",
+        benchmark="mvbench",
+        part=part,
+        cache="mvbench_video",
+        uid=f"{part}/{{doc_id}}",
+        metric="mvbench_accuracy",
+        split="train",
+    )
 
 
 def _tempcompass(part: str, yaml: str) -> Task:
-    name = f"tempcompass_{part.replace('-', '_')}"
-    return Task(name, f"tempcompass/{yaml}.yaml", "tempcompass", part, "tempcompass", f"{part}/{{doc_id}}")
+    return Task(
+        name=f"tempcompass_{part.replace('-', '_')}",
+        yaml=f"tempcompass/{yaml}.yaml",
+        benchmark="tempcompass",
+        part=part,
+        cache="tempcompass",
+        uid=f"{part}/{{doc_id}}",
+        metric="avg_accuracy",
+    )
 
 
 TASKS: Final = (
-    Task("vsibench", "vsibench/vsibench.yaml", "vsi_bench", "full", "vsibench", "{id}"),
-    *(_track(track) for track in TRACKS),
-    Task("mmvu_val", "mmvu/mmvu_val.yaml", "mmvu", "validation", "mmvu", "{id}", "validation"),
+    Task("vsibench", "vsibench/vsibench.yaml", "vsi_bench", "full", "vsibench", "{id}", "vsibench_overall", full=1.0),
+    *(_track(part) for part in TRACKS),
+    Task("mmvu_val", "mmvu/mmvu_val.yaml", "mmvu", "validation", "mmvu", "{id}", "accuracy", split="validation"),
     *(_mvbench(part) for part in MVBENCH),
     _tempcompass("multi-choice", "tempcompass_mc"),
     _tempcompass("yes_no", "tempcompass_yes_no"),
     _tempcompass("caption_matching", "tempcompass_caption_matching"),
-    Task("videomme", "videomme/videomme.yaml", "video_mme", "videomme", "videomme", "{question_id}"),
+    Task(
+        name="videomme",
+        yaml="videomme/videomme.yaml",
+        benchmark="video_mme",
+        part="videomme",
+        cache="videomme",
+        uid="{question_id}",
+        metric="videomme_perception_score",
+    ),
 )

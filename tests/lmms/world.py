@@ -1,8 +1,8 @@
 """The invented benchmarks as both sides load them: one folder a benchmark, and what a model wrote for every row.
 
-    world/<benchmark>/                 the repository: Parquet, and a README whose `configs:` name the files
-    world/hf_home/<cache>/             its media, one byte each: nobody decodes them
-    world/run/benchmark/<benchmark>/direct/rows.parquet     our questions, the predictions, and our scores
+    ROOT/hf_home/<cache>/                   the media, one byte each: nobody decodes them
+    ROOT/<world>/<world>-<benchmark>/       the repository: Parquet, and a README whose `configs:` name the files
+    ROOT/<world>/run/benchmark/<benchmark>/direct/  our questions, the predictions, and our scores
 
 A row is there as often as there are forms of its answer, each time with an id of its own.
 """
@@ -24,9 +24,10 @@ from training.benchmarks.question import BenchmarkQuestion, LoadedBenchmark
 from training.benchmarks.results import ResultRow
 
 Row = dict[str, Any]
-OutputsOf = Callable[[BenchmarkQuestion, int], Mapping[str, str]]  # (question, its place) -> name -> output
+# (rule, question, its place in the benchmark) -> form -> output
+OutputsOf = Callable[[str, BenchmarkQuestion, int], Mapping[str, str]]
 
-BENCHMARKS: Final = tuple(dict.fromkeys(task.benchmark for task in TASKS))
+HF_HOME: Final = "hf_home"
 MISTAGGED: Final = "VideoMMMU letters tagged open"
 _FOLDERS: Final = {"Biology": "Science", "Physics": "Science", "Basic_Medical_Science": "Medicine"}
 _SPEEDS: Final = [
@@ -80,47 +81,51 @@ def rule_of(task: Task, row: Row) -> str:
             ]
 
 
-def write_world(world: Path, outputs_of: OutputsOf, tasks: Sequence[Task] = TASKS) -> list[Written]:
-    """Write everything for these tasks; the rows in the order of the files."""
+def hub_folder(root: Path, world: str, task: Task) -> Path:
+    """The world is in its name too, by which `datasets` caches."""
+    return root / world / f"{world}-{task.benchmark}"
+
+
+def write_world(root: Path, world: str, outputs_of: OutputsOf) -> list[Written]:
+    """Every task's rows with their outputs, in the order of the files."""
     written: list[Written] = []
-    for benchmark in dict.fromkeys(task.benchmark for task in tasks):
-        own = [task for task in tasks if task.benchmark == benchmark]
-        written += _write_benchmark(world, benchmark, own, outputs_of)
+    for benchmark in dict.fromkeys(task.benchmark for task in TASKS):
+        tasks = [task for task in TASKS if task.benchmark == benchmark]
+        written += _write_benchmark(root, world, tasks, outputs_of)
     return written
 
 
-def _write_benchmark(world: Path, benchmark: str, tasks: Sequence[Task], outputs_of: OutputsOf) -> Iterator[Written]:
-    base = {task: [_numbered(task, row, place) for place, row in enumerate(base_rows(task))] for task in tasks}
-    questions = iter(_load(world, f"{benchmark}-base", benchmark, base).questions)
+def _write_benchmark(root: Path, world: str, tasks: Sequence[Task], outputs_of: OutputsOf) -> Iterator[Written]:
+    base = [(task, row) for task in tasks for row in base_rows(task)]
+    asked = _load(root, f"{world}-base", base).questions
     forms = [
         (task, row, form, output)
-        for task, rows in base.items()
-        for place, row in enumerate(rows)
-        for form, output in outputs_of(next(questions), place).items()
+        for place, ((task, row), question) in enumerate(zip(base, asked, strict=True))
+        for form, output in outputs_of(rule_of(task, row), question, place).items()
     ]
-    rows = {task: [row for owner, row, _, _ in forms if owner is task] for task in tasks}
-    rows = {task: [_numbered(task, row, place) for place, row in enumerate(own)] for task, own in rows.items()}
-    loaded = _load(world, benchmark, benchmark, rows)
-    outputs = {question.uid: output for question, (_, _, _, output) in zip(loaded.questions, forms, strict=True)}
-    saved = save_run(world / "run", loaded, outputs)
+    loaded = _load(root, world, [(task, row) for task, row, _, _ in forms])
+    outputs = {question.uid: output for question, (*_, output) in zip(loaded.questions, forms, strict=True)}
+    saved = save_run(root / world / "run", loaded, outputs)
     for question, row, (task, source, form, _) in zip(loaded.questions, saved, forms, strict=True):
-        assert question.media.file is not None, f"{question.uid} has no video"
+        if question.media.file is None:
+            raise FileNotFoundError(f"{question.benchmark} {question.uid}: our loader finds no {question.media.name}")
         yield Written(task, rule_of(task, source), form, row, question.media.file)
 
 
-def _load(world: Path, name: str, benchmark: str, rows: Mapping[Task, Sequence[Row]]) -> LoadedBenchmark:
-    """Write a repository with its media, and load it as we would any other."""
-    hub = world / name
-    files = {}
-    for task, own in rows.items():
-        files[task.part] = f"{task.part}/{task.split}-00000-of-00001.parquet"
-        write_parquet(hub / files[task.part], own)
-        for row in own:
-            touch(world / "hf_home" / task.cache / _video_name(task, row))
-    split, cache = next((task.split, task.cache) for task in rows)
-    write_readme(hub, files, split)
-    media_root = world / "hf_home" / cache
-    return load_hub(benchmark, media_root, source=hub, protocol="official", parts=list(files))
+def _load(root: Path, world: str, rows: Sequence[tuple[Task, Row]]) -> LoadedBenchmark:
+    """Write a repository with its media, each row under an id of its own, and load it as any other."""
+    task = rows[0][0]
+    hub, media_root = hub_folder(root, world, task), root / HF_HOME / task.cache
+    by_task: dict[Task, list[Row]] = {}
+    for owner, row in rows:
+        own = by_task.setdefault(owner, [])
+        own.append(_numbered(owner, row, len(own)))
+        touch(media_root / _video_name(owner, own[-1]))
+    files = {owner.part: f"{owner.part}/{owner.split}-00000-of-00001.parquet" for owner in by_task}
+    for owner, own in by_task.items():
+        write_parquet(hub / files[owner.part], own)
+    write_readme(hub, files, task.split)
+    return load_hub(task.benchmark, media_root, source=hub, protocol="official", parts=list(files))
 
 
 def _numbered(task: Task, row: Row, number: int) -> Row:
