@@ -7,10 +7,19 @@ import sys
 from collections.abc import Sequence
 
 from curation.errors import UserError
-from training.benchmarks.commands import run
+from training.benchmarks.commands import (
+    breakdown,
+    collapse,
+    compare,
+    judge_ablation,
+    mismatch,
+    report,
+    run,
+    sufficiency,
+)
 
 # In the order in which a result goes through them.
-_COMMANDS = (run,)
+_COMMANDS = (run, report, compare, sufficiency, mismatch, collapse, breakdown, judge_ablation)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

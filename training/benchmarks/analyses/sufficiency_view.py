@@ -83,8 +83,8 @@ def remarks(found: Sufficiency, answered: Sequence[Answered], model: str) -> tup
             wrote = f"{title}, {observer} observations, by {observations.result.model}:"
             if num := observations.num_lacking:
                 lines.append(
-                    f"{wrote} none that is well-formed for {num:,} of {len(loaded.questions):,} questions, which stay in "
-                    "the denominator with an empty one."
+                    f"{wrote} none that is well-formed for {num:,} of {len(loaded.questions):,} questions, which stay "
+                    "in the denominator with an empty one."
                 )
             if observer == "own" and observations.result.model != model:
                 lines.append(f"{wrote} the answers are by {model}; they are its own only if both are one model.")
