@@ -22,6 +22,7 @@ from curation.world.traces import answer_of, write_trace, wrong_value
 from tests.benchmark_fixtures.files import write_parquet
 from tests.demo_results import demo_records, write_demo_result
 from tests.loopback import Fault, LoopbackServer, prompt_of
+from tests.tiny_qwen import save_tiny_qwen
 from training.benchmarks.__main__ import main
 from training.benchmarks.analyses.sufficiency import CONDITIONS, conditions_of, measure_sufficiency
 from training.benchmarks.analyses.written_observations import find_observation
@@ -331,3 +332,25 @@ def test_a_benchmark_of_which_nothing_counts_has_no_figure_and_is_in_no_average(
     assert found.by_benchmark["mmvu"]["+ video"].over == {}
     assert found.average is not None
     assert found.average["+ video"].share == 1.0
+
+
+def test_a_model_in_process_is_asked_the_same(demo, tmp_path):
+    own, _ = write_runs(demo, tmp_path)
+    folder = save_tiny_qwen(tmp_path / "tiny")
+    words = command(
+        demo,
+        tmp_path,
+        "",
+        "model={name: " + str(folder) + ", dtype: float32}",
+        engine={"kind": "in_process"},
+        max_tokens=4,
+    )
+    assert main(words) == 0
+    shapes = figures(own)["by_benchmark"]["shapes"]
+    assert all(figure["num_questions"] == NUM for figure in shapes.values())
+    lines = [json.loads(line) for line in (own / ANALYSIS / "rows.jsonl").read_text().splitlines()]
+    assert len(lines) == 4 * NUM
+    assert all(line["detail"] is None for line in lines)
+    first = figures(own)
+    assert main(words) == 0
+    assert figures(own) == first

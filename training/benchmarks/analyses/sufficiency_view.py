@@ -29,6 +29,7 @@ from training.report_words import DASH, NARROW, ends, percent
 
 PUBLISHED: Final = "paper_sufficiency"
 AVERAGE: Final = "average"
+_LEGEND_CHARS: Final = 40  # of a model's name, which may be a path
 _NOTE: Final = (
     "Direct answers of one model to the same questions, with Wilson's 95 % intervals. Gaps are in points, question by "
     "question, with their 95 % interval (paired bootstrap); what chance explains as well is called noise. Published: "
@@ -188,7 +189,9 @@ def _draw(name: str, figures: Mapping[str, Figure], model: str, folder: Path) ->
         for stated in (published.get(condition.published),)
     ]
     path = folder / f"{name}.png"
-    draw = partial(draw_scores, lines, [model], published="Qwen2.5-VL-7B, seven benchmarks", unit="score, %")
+    draw = partial(
+        draw_scores, lines, [model[-_LEGEND_CHARS:]], published="Qwen2.5-VL-7B, seven benchmarks", unit="score, %"
+    )
     write_figure(draw, path)
     return picture(
         path,
