@@ -19,7 +19,7 @@ from math import isclose
 from pathlib import Path
 from typing import Any, Final
 
-from tests.lmms.comparison import Outcome, Pair, find_faults, listing, load_known, table
+from tests.lmms.comparison import KnownDifferences, Outcome, Pair, find_faults, listing, load_known, table
 from tests.lmms.outputs import plain_outputs, varied_outputs
 from tests.lmms.tasks import OUTSIDE, TASKS, Task
 from tests.lmms.world import HF_HOME, Written, hub_folder, write_world
@@ -47,21 +47,36 @@ def main() -> int:
     known = load_known(KNOWN)
     plain, varied = (list(make_pairs(world, written[world], scores)) for world in WORLDS)
     faults += [f"plain: {fault}" for fault in find_faults(plain, known.model_copy(update={"differences": {}}))]
+    faults += [f"figure: {line}" for line, is_equal in figures if not is_equal]
     faults += find_faults(varied, known)
-    print("lmms-eval 0.7.3 and ours (official), the same predictions\n")
-    num_equal = sum(pair.outcome is Outcome.EQUAL for pair in plain)
-    print(f"plain answers: {num_equal} of {len(plain)} rows are equal; the tasks' figures:")
-    for line, is_equal in figures:
-        print(f"    {line}")
-        faults += [] if is_equal else [f"figure: {line}"]
-    print("\nanswers in every form:")
-    print("\n".join(table(varied, known)), end="\n\n")
-    print("differences, by reason (rows):")
-    print("\n".join(listing(known)), end="\n\n")
-    print("\n".join(OUTSIDE))
-    print(f"\n{len(faults)} faults" if faults else "\nevery difference is listed, and every listed one occurs")
-    print("\n".join(faults))
+    print("\n".join(report(plain, varied, [line for line, _ in figures], known, faults)))
     return 1 if faults else 0
+
+
+def report(
+    plain: Sequence[Pair],
+    varied: Sequence[Pair],
+    figures: Sequence[str],
+    known: KnownDifferences,
+    faults: Sequence[str],
+) -> Iterator[str]:
+    """Lines for people."""
+    num_equal = sum(pair.outcome is Outcome.EQUAL for pair in plain)
+    yield "The same predictions, scored by ours (official) and by lmms-eval 0.7.3"
+    yield ""
+    yield f"Plain answers: {num_equal} of {len(plain)} rows are equal. The tasks' figures:"
+    yield from (f"    {line}" for line in figures)
+    yield ""
+    yield "Answers in every form (reader: stock is lmms-eval as it is, answer_tag reads our <answer> first):"
+    yield from table(varied, known)
+    yield ""
+    yield "Differences by reason, with the forms of the answer (and rows):"
+    yield from listing(known)
+    yield ""
+    yield from OUTSIDE
+    yield ""
+    yield f"FAULTS: {len(faults)}" if faults else "Every difference is listed, and every listed one occurs."
+    yield from faults
 
 
 def run_reference(root: Path) -> dict[str, Any]:

@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import isclose
 from pathlib import Path
+from textwrap import wrap
+from typing import Final
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+WIDTH: Final = 120
 
 
 class Outcome(StrEnum):
@@ -136,12 +140,13 @@ def table(pairs: Sequence[Pair], known: KnownDifferences) -> Iterator[str]:
 def listing(known: KnownDifferences) -> Iterator[str]:
     """Lines: every known difference under its reason."""
     for reason, sentence in known.reasons.items():
-        yield f"{reason}: {sentence}"
+        yield from wrap(f"{reason}: {sentence}", WIDTH, subsequent_indent="  ")
         for rule, own in known.differences.items():
             for difference in own:
                 if difference.reason == reason:
                     forms = "; ".join(f"{form} ({num_rows})" for form, num_rows in difference.rows.items())
-                    yield f"    {rule}, {difference.reader}, {difference.outcome}: {forms}"
+                    line = f"{rule}, {difference.reader}, {difference.outcome}: {forms}"
+                    yield from wrap(line, WIDTH, initial_indent="    ", subsequent_indent="        ")
 
 
 def _example(pair: Pair) -> str:

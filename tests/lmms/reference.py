@@ -66,6 +66,7 @@ def judge_on_loopback() -> Iterator[None]:
             "API_TYPE": "openai",
             "OPENAI_API_URL": f"http://127.0.0.1:{server.server_address[1]}",
             "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
         }
         try:
             yield
