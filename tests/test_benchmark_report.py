@@ -22,6 +22,7 @@ from training.benchmarks.accounts import account_table, group_tables, rows_table
 from training.benchmarks.comparisons import compare_results
 from training.benchmarks.eval_results import card_scores, scores_of_model
 from training.benchmarks.fingerprint import MixedFingerprints, same_table
+from training.benchmarks.generating import model_revision
 from training.benchmarks.grouping import Entry, Group, group_entries
 from training.benchmarks.published import PAPER_MAIN, published_table
 from training.benchmarks.report import print_tables, write_benchmark_report
@@ -39,7 +40,7 @@ from training.benchmarks.tables import (
     table_one,
     table_two,
 )
-from training.config import TrainConfig
+from training.config import ModelConfig, TrainConfig
 from training.described_model import write_card
 from training.evaluation_facts import wilson_interval
 from training.rundir import TrainingRun
@@ -578,15 +579,18 @@ def test_card_scores_name_the_hub_repository_only_for_whole_benchmarks():
 def test_the_card_of_a_trained_model_lists_its_own_scores_with_revision_and_source(tmp_path):
     run = write_run(tmp_path / "run")
     (run / "rl" / "model").mkdir(parents=True, exist_ok=True)
-    own = str(run / "rl" / "model")
+    (run / "rl" / "model" / "config.json").write_text("{}")
+    own = {"model": str(run / "rl" / "model")}
+    own["model_revision"] = model_revision(ModelConfig(name=own["model"]))
     for prompt in ("trace", "direct"):
-        write_score(run, "mmvu", 60, prompt, model=own)
-        write_score(run, "shapes", 80, prompt, model=own)
+        write_score(run, "mmvu", 60, prompt, **own)
+        write_score(run, "shapes", 80, prompt, **own)
     write_score(run, "mvbench", 10, model=str(run / "sft" / "model"))  # another model's
+    write_score(run, "video_mme", 10, model=own["model"], model_revision="sha256:00")  # of weights that are gone
     assert {score.benchmark for score in scores_of_model(TrainingRun(run), "rl")} == {"MMVU", "Demo world"}
     path = write_card(load_config(TrainConfig, run / "config.yaml", []), TrainingRun(run), "org/mine")
     text = path.read_text()
-    assert check_card(text) == ([], []) and "MVBench" not in text
+    assert check_card(text) == ([], []) and "MVBench" not in text and "Video-MME" not in text
     results = ModelCard(text).data.eval_results
     assert {result.dataset_config for result in results} == {"videor1, prompt trace", "videor1, prompt direct"}
     for result in results:
@@ -602,7 +606,7 @@ def test_the_card_of_a_trained_model_lists_its_own_scores_with_revision_and_sour
 def test_a_card_without_a_repository_has_no_source_and_still_validates(tmp_path):
     run = write_run(tmp_path / "run")
     (run / "rl" / "model").mkdir(parents=True, exist_ok=True)
-    write_score(run, "mmvu", 60, model=str(run / "rl" / "model"))
+    write_score(run, "mmvu", 60, model=str(run / "rl" / "model"), model_revision=None)  # a server does not say
     text = write_card(load_config(TrainConfig, run / "config.yaml", []), TrainingRun(run)).read_text()
     (result,) = ModelCard(text).data.eval_results
     assert result.source_url is None and check_card(text) == ([], [])

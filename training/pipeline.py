@@ -87,6 +87,8 @@ def benchmark(config: TrainConfig, *, is_dry_run: bool = False) -> None:
         _prepare(config, place)
     act = print_plan if is_dry_run else run_benchmarks
     act(place.root, section, _last_model(config, place), load_trace_prompt(config.input.prompt))
+    if not is_dry_run:
+        write_card(config, place)  # which lists the scores
 
 
 def compare(config: TrainConfig, variants: Sequence[str], seeds: Sequence[int]) -> None:

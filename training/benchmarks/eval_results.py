@@ -15,6 +15,7 @@ from training.benchmarks.loaders.loading import LAYOUTS
 from training.benchmarks.protocols import TITLES
 from training.benchmarks.results import BenchmarkResult, find_results
 from training.benchmarks.tables import part_of
+from training.config import ModelConfig
 from training.model_card import BenchmarkScore
 from training.rundir import TrainingRun
 from training.variants import Stage
@@ -39,12 +40,17 @@ def card_scores(results: Iterable[BenchmarkResult]) -> tuple[BenchmarkScore, ...
 def scores_of_model(place: TrainingRun, stage: Stage) -> tuple[BenchmarkScore, ...]:
     """Those of the finished model of a stage that lie in its run directory; scores of other models are left.
 
-    Raises RunDirectoryError.
+    A server's are of this model if it serves it under the name of its folder. Raises RunDirectoryError.
     """
     # The run directory may have been moved since, so its parents are not compared.
     wanted = place.model(stage).resolve().parts[-3:]
-    results = [result for _, result in find_results(place.root)]
-    return card_scores(result for result in results if Path(result.model).resolve().parts[-3:] == wanted)
+    found = [result for _, result in find_results(place.root) if Path(result.model).resolve().parts[-3:] == wanted]
+    if any(result.model_revision is not None for result in found):
+        from training.benchmarks.generating import model_revision
+
+        revision = model_revision(ModelConfig(name=str(place.model(stage))))  # it may have been trained anew since
+        found = [result for result in found if result.model_revision in (None, revision)]
+    return card_scores(found)
 
 
 def _order(result: BenchmarkResult) -> tuple[int, str, int]:
