@@ -367,3 +367,18 @@ def test_what_the_user_can_mend_is_one_line(planted, capsys, words, said):
     err = capsys.readouterr().err
     assert said in err
     assert err.count("\n") == 1
+
+
+def test_an_extractor_that_is_away_is_one_line_and_what_was_read_is_kept(planted, tmp_path, capsys):
+    with LoopbackServer(reply=reader, faults=[*[None] * 6, *[Fault("reset")] * 200]) as server:
+        away = {"dispatch": {"max_in_flight": 1, "max_tries": 1, "backoff_s": 0.01, "server_wait_s": 0.0}}
+        options = extractor_file(tmp_path, server.openai_url, **away)
+        assert main(["mismatch", str(planted), *options]) == 2
+        err = capsys.readouterr().err.strip().splitlines()[-1]
+        assert err.startswith("error: the extractor: ")
+        assert "run the same command again" in err
+        num_answered = sum(server.answered.values())
+    assert num_answered > 0
+    with LoopbackServer(reply=reader) as server:
+        assert main(["mismatch", str(planted), *extractor_file(tmp_path, server.openai_url)]) == 0
+        assert len(server.bodies) == 17 - num_answered

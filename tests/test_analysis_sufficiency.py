@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,9 @@ from curation.world.language import read_facts
 from curation.world.queries import derive, parse_query
 from curation.world.scenes import SceneRecord
 from curation.world.traces import answer_of, write_trace, wrong_value
+from tests.benchmark_fixtures import write_benchmark
 from tests.benchmark_fixtures.files import write_parquet
+from tests.clips import write_video
 from tests.demo_results import demo_records, write_demo_result
 from tests.loopback import Fault, LoopbackServer, prompt_of
 from tests.tiny_qwen import save_tiny_qwen
@@ -29,6 +32,7 @@ from training.benchmarks.analyses.written_observations import find_observation
 from training.benchmarks.loaders.demo import load_demo
 from training.benchmarks.protocols import ScoredRow
 from training.benchmarks.question import LoadedBenchmark
+from training.benchmarks.results import find_results
 from training.benchmarks.scoring import Failure, RowScore
 
 NUM: int = 20
@@ -132,9 +136,9 @@ def server(demo):
         yield served
 
 
-def command(demo: Demo, tmp_path: Path, url: str, *words: str, **changes: Any) -> list[str]:
+def command(demo: Demo | None, tmp_path: Path, url: str, *words: str, **changes: Any) -> list[str]:
     benchmark = {
-        "sources": {"shapes": demo.source},
+        "sources": {"shapes": demo.source} if demo else {},
         "engine": {"kind": "openai", "base_url": url, "model": "base", "send": "frames"},
         "dispatch": {"max_in_flight": 4, "max_tries": 1, "backoff_s": 0.01, "server_wait_s": 0.0},
         "video": {"num_frames": 2, "max_pixels": 28 * 28 * 4, "min_pixels": 28 * 28, "num_workers": 1},
@@ -354,3 +358,32 @@ def test_a_model_in_process_is_asked_the_same(demo, tmp_path):
     first = figures(own)
     assert main(words) == 0
     assert figures(own) == first
+
+
+def test_a_run_and_then_its_analysis_with_a_judge_of_open_answers(tmp_path, capsys):
+    clip = write_video(tmp_path / "clip.mp4", num_frames=6, size=(64, 48), fps=2)
+    write_benchmark("vcr_bench", tmp_path, write_media=lambda path: shutil.copyfile(clip, path))
+    written = "<observation>A lamp.</observation> <think>It is A.</think><answer>A</answer>"
+    verdict = json.dumps({"explanation": "the same", "judgement": "Yes"})
+    with LoopbackServer(reply=lambda body: written) as server, LoopbackServer(reply=lambda body: verdict) as judge:
+        words = command(
+            None,
+            tmp_path,
+            server.openai_url,
+            sources={
+                "vcr_bench": {"annotations": str(tmp_path / "hub"), "media_root": str(tmp_path / "media")},
+            },
+            judge={"engine": {"kind": "openai", "base_url": judge.openai_url, "model": "judge", "send": "none"}},
+        )
+        assert main(["run", *words[1:]]) == 0
+        num_asked, num_judged = len(server.bodies), len(judge.bodies)
+        assert main(words) == 0
+        prompts = [prompt_of(body) for _, body in server.bodies[num_asked:]]
+        assert len(judge.bodies) > num_judged
+    figure = figures(tmp_path / "own")["by_benchmark"]["vcr_bench"]["+ video + own observation"]
+    direct = next(result for _, result in find_results(tmp_path / "own") if result.fingerprint.prompt == "direct")
+    assert figure["num_questions"] == direct.counted.num_rows
+    assert figure["share"] == pytest.approx(direct.overall)
+    assert len(prompts) == 4 * (direct.every.num_rows - direct.every.num_missing)
+    assert sum("A lamp." in prompt for prompt in prompts) == len(prompts) / 2
+    assert "open answers are scored by their text alone" not in " ".join(capsys.readouterr().out.split())

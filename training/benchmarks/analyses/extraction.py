@@ -26,6 +26,7 @@ from curation.engines.base import Engine, Request
 from curation.engines.build import build_engine
 from curation.engines.config import AnthropicConfig, DispatchConfig, OpenAIConfig, identity
 from curation.engines.limiter import Limiter
+from curation.errors import ServerDown
 from curation.journal import content_key
 from curation.prompts import Prompt, render_question
 from curation.scoring.choice import parse_options
@@ -115,7 +116,12 @@ def extract_options(
 
     Raises ConfigError (no key, no SDK), FatalEngineError when no request can work, RunDirectoryError.
     """
-    return asyncio.run(_extract(thoughts, config, prompt, journal, progress))
+    try:
+        return asyncio.run(_extract(thoughts, config, prompt, journal, progress))
+    except ServerDown as error:  # its own remedy is that of curation
+        raise ServerDown(
+            f"the extractor: {error.what}", ". See to it and run the same command again: what was read is kept."
+        ) from error
 
 
 async def _extract(

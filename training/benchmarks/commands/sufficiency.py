@@ -49,8 +49,10 @@ def run(args: argparse.Namespace) -> int:
     from training.benchmarks.answering import open_answerer
     from training.benchmarks.results import FOLDER
     from training.benchmarks.run_config import BenchmarkRun
+    from training.benchmarks.running import check_engines
 
     config = load_config(BenchmarkRun, args.config, args.overrides)
+    check_engines(config.benchmark)
     trace_prompt = load_trace_prompt(config.input.prompt)
     own = args.own or config.run_dir
     runs: dict[Observer, Path] = {"own": own} if args.other is None else {"own": own, "other": args.other}
