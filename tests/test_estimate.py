@@ -174,6 +174,12 @@ def test_reference_model_is_held_only_where_there_is_one():
         assert estimate_memory(other, stage, SEVEN).held["reference model"] == 0
 
 
+def test_lora_of_one_stage_leaves_the_other_whole():
+    mixed = config(lora={"stages": ["rl"]})
+    assert estimate_memory(mixed, "sft", SEVEN).held == estimate_memory(config(), "sft", SEVEN).held
+    assert estimate_memory(mixed, "rl", SEVEN).held == estimate_memory(config(lora={}), "rl", SEVEN).held
+
+
 def test_without_checkpointing_activations_are_many_times_more():
     without = config(sft={"trainer_args": {"gradient_checkpointing": False}})
     kept, all_of_them = (estimate_memory(one, "sft", SEVEN).training["activations"] for one in (config(), without))

@@ -52,6 +52,13 @@ def test_every_config_runs_one_update_of_a_tiny_model(world, tmp_path, config):
     assert Qwen2_5_VLForConditionalGeneration.from_pretrained(tmp_path / "run" / "rl" / "model")
 
 
+def test_lora_can_be_for_rl_alone(world, tmp_path):
+    pipeline.run(small_config(world, tmp_path / "run", lora__stages="[rl]", lora__rank="4"))
+    assert not (tmp_path / "run/sft/adapter").exists()
+    assert (tmp_path / "run/rl/adapter").is_dir()
+    assert Qwen2_5_VLForConditionalGeneration.from_pretrained(tmp_path / "run" / "rl" / "model")
+
+
 def test_what_is_done_is_not_done_again(world, tmp_path):
     config = small_config(world, tmp_path / "run")
     pipeline.run(config)

@@ -142,7 +142,10 @@ class ModelConfig(Config):
 
 
 class LoraConfig(Config):
-    """The section `lora:`; null trains all weights. modules: of the language model, never lm_head."""
+    """The section `lora:`; null trains all weights. modules: of the language model, never lm_head.
+
+    stages: where it is used; a stage that is not named trains all weights.
+    """
 
     rank: PositiveInt = 64
     alpha: PositiveInt = 128
@@ -150,6 +153,7 @@ class LoraConfig(Config):
     modules: tuple[str, ...] = Field(
         ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"), min_length=1
     )
+    stages: tuple[Literal["sft", "rl"], ...] = Field(("sft", "rl"), min_length=1)
 
 
 class _Stage(Config):
@@ -271,3 +275,7 @@ class TrainConfig(Config):
     evaluation: EvaluationConfig = EvaluationConfig()
     benchmark: BenchmarkConfig | None = None
     report_to: Literal["none", "tensorboard", "wandb"] = "none"
+
+    def adapter(self, stage: Literal["sft", "rl"]) -> LoraConfig | None:
+        """What is trained in this stage; None is all weights."""
+        return self.lora if self.lora is not None and stage in self.lora.stages else None

@@ -129,7 +129,7 @@ def _describe_model(config: TrainConfig, architecture: Architecture) -> str:
     row = row_size(config, architecture)
     trained = "all are trained"
     if config.lora is not None:
-        trained = f"{architecture.num_adapter(config.lora):,} of LoRA are trained"
+        trained = f"{architecture.num_adapter(config.lora):,} of LoRA are trained in {' and '.join(config.lora.stages)}"
     return (
         f"{config.model.name}: {architecture.num_parameters:,} parameters ({architecture.num_text:,} text, "
         f"{architecture.num_vision:,} vision); {trained}\n"

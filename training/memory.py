@@ -114,16 +114,17 @@ def estimate_memory(
 ) -> MemoryEstimate:
     """What one GPU must hold in this stage. Raises ConfigError for LoRA modules that the model does not have."""
     is_deepspeed = launch.zero_stage > 0
+    lora = config.adapter(stage)
     low = _DTYPE_BYTES[config.model.dtype]
     everything = architecture.num_parameters
-    trained = everything if config.lora is None else architecture.num_adapter(config.lora)
-    weight_bytes = low if is_deepspeed or config.lora is not None else _FLOAT_BYTES
-    gradient_bytes = low if is_deepspeed and config.lora is None else _FLOAT_BYTES
+    trained = everything if lora is None else architecture.num_adapter(lora)
+    weight_bytes = low if is_deepspeed or lora is not None else _FLOAT_BYTES
+    gradient_bytes = low if is_deepspeed and lora is None else _FLOAT_BYTES
     weights = everything * weight_bytes
-    adapters = 0 if config.lora is None else trained * _FLOAT_BYTES
-    optimizer = trained * (_MOMENT_BYTES + (_FLOAT_BYTES if is_deepspeed and config.lora is None else 0))
+    adapters = 0 if lora is None else trained * _FLOAT_BYTES
+    optimizer = trained * (_MOMENT_BYTES + (_FLOAT_BYTES if is_deepspeed and lora is None else 0))
     is_sharded = launch.zero_stage == 3
-    has_reference = stage == "rl" and config.rl.beta > 0 and config.lora is None
+    has_reference = stage == "rl" and config.rl.beta > 0 and lora is None
     reference = everything * (low if is_deepspeed else _FLOAT_BYTES) if has_reference else 0
     shards = launch.num_gpus
     held = {
@@ -193,7 +194,7 @@ def _alternatives(estimate: MemoryEstimate) -> Iterator[tuple[str, str, MemoryEs
     sharded = replace(launch, zero_stage=3)
     if launch.num_gpus > 1 and launch.zero_stage < 3:
         yield "zero", "ZeRO-3", again(config, sharded)
-    if config.lora is None:
+    if config.adapter(estimate.stage) is None:
         adapted = config.model_copy(update={"lora": LoraConfig()})
         yield "lora", "LoRA (lora: {})", again(adapted, launch)
         yield (

@@ -37,7 +37,7 @@ def train_rl(config: TrainConfig, base: ModelConfig, rows: TrainingRows, folder:
     state = PartialState()
     set_seed(config.seed)
     processor = load_processor(base)
-    model = load_trainable(base, has_adapter=config.lora is not None)
+    model = load_trainable(base, has_adapter=config.adapter("rl") is not None)
     callback = StageCallback(folder)
     collator = Collator(
         processor,
@@ -72,7 +72,7 @@ def train_rl(config: TrainConfig, base: ModelConfig, rows: TrainingRows, folder:
             separate=config.rl.separate,
             on_rollouts=save,
             callbacks=[callback],
-            peft_config=lora_config(config.lora),
+            peft_config=lora_config(config.adapter("rl")),
         )
         UpdateProgress.install(trainer, "rl")
         checkpoint = find_checkpoint(folder / "checkpoints")

@@ -125,7 +125,7 @@ def build_sft_trainer(
             data_collator=collator,
             processor=processor,
             callbacks=list(callbacks),
-            peft_config=lora_config(config.lora),
+            peft_config=lora_config(config.adapter("sft")),
         )
     except (ImportError, RuntimeError, ValueError) as error:
         raise _refusal(error) from error
@@ -174,7 +174,7 @@ def train_sft(config: TrainConfig, base: ModelConfig, rows: TrainingRows, folder
     args = sft_args(config, folder)  # before the model: while these live, ZeRO-3 shares out what is loaded
     set_seed(config.seed)
     processor = load_processor(base)
-    model = load_trainable(base, has_adapter=config.lora is not None)
+    model = load_trainable(base, has_adapter=config.adapter("sft") is not None)
     callback = StageCallback(folder)
     trainer = build_sft_trainer(config, rows.rows, model, processor, args, callbacks=[callback])
     UpdateProgress.install(trainer, "sft")

@@ -61,7 +61,7 @@ def estimate_seconds(config: TrainConfig, stage: Stage, architecture: Architectu
     section = config.sft if stage == "sft" else config.rl
     num_rows = section.batch_size * section.accumulation
     whole = _forward(architecture, row.tokens, row.patches)
-    passes = 4 if config.lora is None else 3
+    passes = 4 if config.adapter(stage) is None else 3
     if stage == "sft":
         return {"training": num_rows * passes * whole / speed}
     prompt = _forward(architecture, row.visual_tokens + row.text_tokens, row.patches)
