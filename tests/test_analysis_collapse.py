@@ -170,6 +170,17 @@ def test_the_same_rollouts_in_two_files_are_counted_by_nobody(tmp_path):
     assert "update 1: 4 of its groups" in saved.problems[-1]
 
 
+def test_a_run_that_cannot_be_read_is_a_line_beside_those_that_can(tmp_path, capsys):
+    run_dir = write_run(tmp_path / "run")
+    (run_dir / "compare/full-seed0/rollouts").mkdir(parents=True)
+    (run_dir / "compare/full-seed0/rollouts/rollouts-000001.parquet").write_bytes(b"PAR1")
+    collapse(run_dir, tmp_path / "sft_only", "--out", tmp_path / "out")
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("- ")]
+    assert len(lines) == 2
+    assert "sft_only" in lines[0] and "full-seed0" in lines[1]
+    assert [run["run"] for run in record(tmp_path / "out")["runs"]] == ["run"]
+
+
 @pytest.mark.parametrize("what", ["nothing", "no rollouts", "torn"])
 def test_a_run_without_rollouts_is_one_line(tmp_path, capsys, what):
     run_dir = tmp_path / "run"

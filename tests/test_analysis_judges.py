@@ -300,6 +300,8 @@ def test_a_training_without_what_judges_need_is_one_line(tmp_path, capfd):
     rule = write_rule(tmp_path / "rule.yaml")
     judges = ["--judge", "recorded", "--judge", f"rule={rule}"]
     assert "no dataset" in failed(capfd, tmp_path, *judges, "--out", tmp_path / "out")
+    compared = write_training(tmp_path / "parent/compare/full-seed0")
+    assert f"such as {compared}" in failed(capfd, tmp_path / "parent", *judges)
     run_dir = write_training(tmp_path / "agnostic/run", input={"template": "agnostic"})
     assert "template agnostic" in failed(capfd, run_dir, *judges)
     run_dir = write_training(tmp_path / "run")

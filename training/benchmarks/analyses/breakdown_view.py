@@ -14,10 +14,11 @@ from training.benchmarks.analyses.breakdown import Breakdown, LengthBreakdown, P
 from training.benchmarks.analyses.outputs import between, print_table, write_json
 from training.plots import draw_intervals, write_figure
 from training.report_html import Cell, Picture, Row, Section, Table, picture, write_page
-from training.report_words import percent
+from training.report_words import NARROW, percent
 
 MOST_DRAWN: Final = 40  # values of a group in one picture
 _LABEL_CHARS: Final = 30  # of a value in a picture; the tables have all of it
+_INDENT: Final = 2 * NARROW  # which a page does not swallow
 _HEADINGS: Final = ("", "answers", "accuracy", "95 %", "in form")
 _UNSAFE: Final = re.compile(r"[^a-z0-9]+")
 _NOTE: Final = (
@@ -61,7 +62,7 @@ def _lengths(found: Breakdown) -> Table:
     rows = []
     for by in found.lengths:
         rows.append(_heading_row(by.segment))
-        rows += [_row(f"  {name}", part) for name, part in _named_bins(by)]
+        rows += [_row(f"{_INDENT}{name}", part) for name, part in _named_bins(by)]
     return Table(_HEADINGS, tuple(rows))
 
 
@@ -69,7 +70,7 @@ def _groups(found: Breakdown) -> Table:
     rows = []
     for group, parts in _shown_groups(found):
         rows.append(_heading_row(group))
-        rows += [_row(f"  {value}", part) for value, part in parts]
+        rows += [_row(f"{_INDENT}{value}", part) for value, part in parts]
     return Table(_HEADINGS, tuple(rows))
 
 

@@ -98,6 +98,29 @@ def name_runs(paths: Sequence[Path]) -> list[str]:
     return [name if names.count(name) == 1 else path.as_posix() for name, path in zip(names, paths, strict=True)]
 
 
+def measure_runs(run_dirs: Sequence[Path]) -> tuple[list[RunCollapse], list[str]]:
+    """Those that can be measured, with their variants, and a line for each that cannot.
+
+    Raises RunDirectoryError, with the first of these lines, when none can.
+    """
+    paths: list[Path] = []
+    problems: list[str] = []
+    for run_dir in run_dirs:
+        try:
+            paths += [path for path in find_runs(run_dir) if path not in paths]
+        except RunDirectoryError as error:
+            problems.append(str(error))
+    runs: list[RunCollapse] = []
+    for path, name in zip(paths, name_runs(paths), strict=True):
+        try:
+            runs.append(measure_run(path, name))
+        except RunDirectoryError as error:
+            problems.append(str(error))
+    if not runs:
+        raise RunDirectoryError(problems[0])
+    return runs, problems
+
+
 def measure_run(run_dir: Path, name: str) -> RunCollapse:
     """Raises RunDirectoryError when none of its rollouts can be read."""
     saved = read_rollouts(run_dir)
@@ -140,9 +163,13 @@ def measure_group(rewards: Sequence[RolloutReward]) -> dict[str, Collapse]:
     }
 
 
-def as_record(runs: Sequence[RunCollapse]) -> dict[str, Any]:
+def as_record(runs: Sequence[RunCollapse], problems: Sequence[str]) -> dict[str, Any]:
     """For JSON. A share that is over nothing is null; `smoothed` is the running mean that is drawn."""
-    return {"collapsed_width": COLLAPSED_WIDTH, "runs": [_run_record(run) for run in runs]}
+    return {
+        "collapsed_width": COLLAPSED_WIDTH,
+        "runs": [_run_record(run) for run in runs],
+        "problems": list(problems),
+    }
 
 
 def interval_of(collapse: Collapse) -> tuple[float, float] | None:

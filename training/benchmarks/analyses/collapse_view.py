@@ -32,16 +32,20 @@ _NOTE: Final = (
     "95 % interval over the groups. Masked rollouts are left out; groups with fewer than two scored ones are not "
     "counted. Compare a PA-GRPO run's `P and R` with a GRPO run's."
 )
+_TREND_NOTE: Final = "The share in the first tenth of the updates > in the last tenth."
 
 
-def show_collapse(runs: Sequence[RunCollapse], folder: Path, console: Console) -> Path:
-    """Print the tables; write collapse.json, collapse.html and its pictures. Returns the page."""
+def show_collapse(runs: Sequence[RunCollapse], problems: Sequence[str], folder: Path, console: Console) -> Path:
+    """Print the tables; write collapse.json, collapse.html and its pictures. Returns the page.
+
+    problems: runs that could not be measured, a line each.
+    """
     totals, trends = _totals(runs), _trends(runs)
     print_table("Collapsed groups", totals, console)
-    print_table("In the first and in the last tenth of the updates", trends, console)
-    remarks = tuple(f"{run.name}: {problem}" for run in runs for problem in run.problems)
+    print_table("In the course of the training", trends, console)
+    remarks = (*problems, *(f"{run.name}: {problem}" for run in runs for problem in run.problems))
     print_lines(remarks, console)
-    write_json(folder / "collapse.json", as_record(runs))
+    write_json(folder / "collapse.json", as_record(runs, problems))
     return write_page(
         folder / "collapse.html",
         title="Advantage collapse",
@@ -70,7 +74,7 @@ def _trends(runs: Sequence[RunCollapse]) -> Table:
         shares = (run.ends(reward) for reward in REWARDS)
         cells = (Cell(f"{_plain(first)} > {_plain(last)}") for first, last in shares)
         rows.append(Row(run.name, (Cell(f"{len(run.updates):,}"), *cells)))
-    return Table(("run", "updates", *(f"{heading}, %" for heading in _HEADINGS)), tuple(rows))
+    return Table(("run", "updates", *(f"{heading}, %" for heading in _HEADINGS)), tuple(rows), _TREND_NOTE)
 
 
 def _plain(share: float | None) -> str:
@@ -92,7 +96,7 @@ def _draw_curves(runs: Sequence[RunCollapse], folder: Path) -> list[Picture]:
     panels = (
         Panel(
             f"collapse_{reward}",
-            words,
+            f"Collapsed groups: {words}",
             SHARE,
             _MEANING[reward],
             tuple(

@@ -8,7 +8,7 @@ same command draws the same one, and a larger one holds the smaller.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,7 @@ from curation.config import load_config
 from curation.errors import ConfigError, RunDirectoryError
 from curation.labelled import load_label_file
 from curation.locate import locate
-from curation.schema import CONFIG_FILES, INSUFFICIENT, QUESTION, SUFFICIENT, Question
+from curation.schema import CONFIG_FILES, CONFIGS, INSUFFICIENT, QUESTION, SUFFICIENT, Question
 from training.benchmarks.analyses.saved_rollouts import SavedGroup, read_rollouts
 from training.config import DatasetConfig, TrainConfig
 from training.judging import JudgeAsk
@@ -186,7 +186,7 @@ def _questions(config: DatasetConfig, ids: Iterable[str]) -> dict[str, Question]
     name = config.name if config.revision is None or Path(config.name).exists() else f"{config.name}@{config.revision}"
     wanted = sorted(set(ids))
     folder = locate(name, ("rl",)).folder
-    rows = _read(folder, "rl", QUESTION.names, shown=name)
+    rows = _read(folder, "rl", list(QUESTION.names), shown=name)
     found = _by_id(rows.filter(pc.is_in(rows["id"], pa.array(wanted))).to_pylist(), name)
     if missing := [question_id for question_id in wanted if question_id not in found]:
         raise RunDirectoryError(
@@ -196,23 +196,20 @@ def _questions(config: DatasetConfig, ids: Iterable[str]) -> dict[str, Question]
     return {question_id: Question.from_row(row) for question_id, row in found.items()}
 
 
-def _read(folder: Path, config: str, columns: Sequence[str], *, shown: str) -> pa.Table:
+def _read(folder: Path, config: str, columns: list[str], *, shown: str) -> pa.Table:
     stem = folder / CONFIG_FILES[config]
     files = sorted(stem.parent.glob(f"{stem.name}-*.parquet"))
     if not files:
         raise RunDirectoryError(f"{shown} has no {CONFIG_FILES[config]}-*.parquet: it is no dataset of this project.")
+    # A column that is all null in one file may lack its type.
+    schema = pa.schema([CONFIGS[config].field(name) for name in columns])
     try:
-        return pa.concat_tables(list(_columns(files, columns)), promote_options="permissive")
+        return pa.concat_tables([pq.read_table(path, columns=columns).select(columns).cast(schema) for path in files])
     except (OSError, KeyError, pa.ArrowException) as error:
         why = " ".join(str(error).split())[:120]
         raise RunDirectoryError(
             f"cannot read config {config} of {shown}: {why}. Was it written by another version?"
         ) from error
-
-
-def _columns(files: Sequence[Path], columns: Sequence[str]) -> Iterator[pa.Table]:
-    for path in files:
-        yield pq.read_table(path, columns=list(columns)).select(list(columns))
 
 
 def _by_id(rows: Sequence[Mapping[str, Any]], shown: str) -> dict[str, Mapping[str, Any]]:

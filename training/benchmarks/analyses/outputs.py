@@ -41,7 +41,7 @@ def print_table(title: str, table: Table, console: Console) -> None:
         shown.add_column(Text(heading), justify="right", no_wrap=True)
     for row in table.rows:
         lines = (f"{cell.text}\n{cell.note}" if cell.note else cell.text for cell in row.cells)
-        shown.add_row(Text(row.name), *(Text(line.replace(NARROW, " ")) for line in lines))
+        shown.add_row(Text(row.name.replace(NARROW, " ")), *(Text(line.replace(NARROW, " ")) for line in lines))
     console.print(shown)
     if table.note:
         console.print(table.note, style="dim", highlight=False, markup=False)

@@ -36,13 +36,12 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print, write. Raises RunDirectoryError."""
     from rich.console import Console
 
-    from training.benchmarks.analyses.collapse import find_runs, measure_run, name_runs
+    from training.benchmarks.analyses.collapse import measure_runs
     from training.benchmarks.analyses.collapse_view import show_collapse
     from training.benchmarks.analyses.outputs import analysis_folder
 
-    paths = list(dict.fromkeys(path for run_dir in args.runs for path in find_runs(run_dir)))
-    runs = [measure_run(path, name) for path, name in zip(paths, name_runs(paths), strict=True)]
+    runs, problems = measure_runs(args.runs)
     console = Console()
-    page = show_collapse(runs, args.out or analysis_folder(args.runs[0], "collapse"), console)
+    page = show_collapse(runs, problems, args.out or analysis_folder(args.runs[0], "collapse"), console)
     console.print(f"written  {page}", highlight=False, markup=False, soft_wrap=True)
     return 0

@@ -83,6 +83,10 @@ def _observations(args: argparse.Namespace) -> Observations:
         if args.labels is not None:
             raise ConfigError("--labels are about the observations of a dataset, and not about a training's rollouts.")
         return of_training(Path(args.source), args.rows)
+    if compared := sorted(Path(args.source).glob("compare/*/rollouts")):
+        raise ConfigError(
+            f"{args.source} saved its rollouts variant by variant: name one of them, such as {compared[0].parent}."
+        )
     if args.labels is not None:
         return of_labels(args.source, args.labels, args.rows)
     return of_dataset(args.source, args.rows)
