@@ -19,6 +19,7 @@ from curation.engines.base import Request
 from curation.engines.build import build_engine
 from curation.engines.config import AnthropicConfig, identity, model_name
 from curation.engines.dispatch import Limiter
+from curation.errors import ServerDown
 from curation.journal import content_key
 from curation.judge import JUDGE_SCHEMA, read_verdict, render_judge_prompt
 from curation.prompts import Prompt, load_judge_prompt, render_question
@@ -67,7 +68,12 @@ def judge_open_answers(
 
     passages: uid -> the question and what was answered. Raises FatalEngineError and ConfigError; verdicts are kept.
     """
-    return asyncio.run(_judge(config, passages, journal, progress))
+    try:
+        return asyncio.run(_judge(config, passages, journal, progress))
+    except ServerDown as error:
+        raise ServerDown(
+            f"the judge: {error.what}", ". See to it and run the same command again: verdicts are kept."
+        ) from error
 
 
 async def _judge(

@@ -18,7 +18,6 @@ from rich.console import Console
 from curation.config import dump_config
 from curation.engines.build import build_engine
 from curation.engines.config import OpenAIConfig
-from curation.errors import ServerDown
 from curation.progress import show_progress
 from curation.prompts import Prompt
 from curation.rundir import hold_folder
@@ -76,11 +75,8 @@ def run_benchmarks(
             for task, result in zip(tasks, finished, strict=True):
                 if result is not None:
                     _say(out, f"{summary_line(result)} (finished before)")
-                    continue
-                try:
+                else:
                     _say(out, summary_line(run_task(task, config, answerer, trace_prompt, console)))
-                except ServerDown as error:  # its own remedy is that of curation
-                    raise ServerDown(error.what, "; mend it and run the same command again to go on.") from error
 
 
 def check_engines(config: BenchmarkConfig) -> None:
