@@ -17,7 +17,7 @@ from tests.demo_results import demo_records, question_of, write_demo_result
 from tests.scored_runs import fingerprint, result_of, scored_rows, write_score
 from tests.training_runs import evaluation, write_run
 from training.benchmarks.__main__ import main
-from training.benchmarks.analyses.breakdown import ScoredAnswer, break_down, cut, in_order
+from training.benchmarks.analyses.breakdown import Breakdown, ScoredAnswer, ScoredSet, break_down, cut, in_order
 from training.benchmarks.results import result_folder, write_result
 from training.benchmarks.scoring import Failure
 from training.evaluation_facts import write_evaluation
@@ -28,6 +28,10 @@ TRACE = "<observation>{}</observation> <think>{}</think><answer>A</answer>"
 
 def answer(score: float = 1.0, output: str | None = "A", num_tokens: int | None = None, **groups: str) -> ScoredAnswer:
     return ScoredAnswer(score, output is not None, groups.pop("counted", "yes") == "yes", output, num_tokens, groups)
+
+
+def broken_down(answers: Sequence[ScoredAnswer], num_bins: int) -> Breakdown:
+    return break_down(ScoredSet("b", "B", {}, answers), num_bins)
 
 
 def words(number: int) -> str:
@@ -66,10 +70,10 @@ def test_each_answer_is_in_one_bin_and_bins_do_not_overlap(lengths: Sequence[int
 
 def test_tokens_are_used_where_all_are_known_and_words_otherwise_never_both():
     known = [answer(1.0, "one two three", 9), answer(0.0, "one", 90), answer(0.0, None)]
-    by = break_down("b", "B", known, 2).lengths[0]
+    by = broken_down(known, 2).lengths[0]
     assert (by.unit, [(each.least, each.part.mean) for each in by.bins]) == ("tokens", [(9, 1.0), (90, 0.0)])
     assert (by.without.num_answers, by.without.mean) == (1, 0.0)
-    by = break_down("b", "B", [*known, answer(1.0, "one two")], 3).lengths[0]
+    by = broken_down([*known, answer(1.0, "one two")], 3).lengths[0]
     assert (by.unit, [each.least for each in by.bins]) == ("words", [1, 2, 3])
 
 
@@ -80,7 +84,7 @@ def test_observation_and_think_have_their_own_lengths_and_a_malformed_one_has_no
         answer(1.0, f"no observation <think>{words(2)}</think><answer>A</answer>"),
         answer(0.0, "cut off <observation> then"),
     ]
-    _, observation, think = break_down("b", "B", answers, 2).lengths
+    _, observation, think = broken_down(answers, 2).lengths
     assert [(each.least, each.part.mean) for each in observation.bins] == [(4, 1.0), (8, 0.0)]
     assert (observation.without.num_answers, observation.without.mean) == (2, 0.5)
     assert [(each.least, each.most) for each in think.bins] == [(2, 10), (20, 20)]
@@ -88,12 +92,12 @@ def test_observation_and_think_have_their_own_lengths_and_a_malformed_one_has_no
 
 
 def test_answers_of_a_direct_prompt_have_no_segments_and_so_no_table_of_them():
-    assert [by.segment for by in break_down("b", "B", [answer(), answer(0.0)], 5).lengths] == ["completion"]
+    assert [by.segment for by in broken_down([answer(), answer(0.0)], 5).lengths] == ["completion"]
 
 
 def test_groups_are_over_all_rows_lengths_over_those_of_the_overall():
     answers = [answer(1.0, kind="mc"), answer(0.0, kind="mc"), answer(1.0, kind="open", counted="no")]
-    found = break_down("b", "B", answers, 5)
+    found = broken_down(answers, 5)
     assert {value: (part.num_answers, part.mean) for value, part in found.groups["kind"].items()} == {
         "mc": (2, 0.5), "open": (1, 1.0),
     }  # fmt: skip
@@ -148,6 +152,7 @@ def test_every_finished_benchmark_with_the_prompt_has_its_groups_as_in_score_jso
     breakdown(tmp_path)
     mmvu, video_mme = record(tmp_path / "benchmark/analyses/breakdown/trace")
     assert (mmvu["name"], video_mme["name"], mmvu["counted"]["accuracy"]) == ("mmvu", "video_mme", 0.4)
+    assert (video_mme["model"], video_mme["fingerprint"]) == (result.model, result.fingerprint.sha256)
     assert list(video_mme["groups"]["duration"]) == ["short", "medium", "long"]
     for value, part in video_mme["groups"]["duration"].items():
         assert part["accuracy"] == result.groups["duration"][value].mean

@@ -45,6 +45,16 @@ class ScoredAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoredSet:
+    """The answers of one benchmark or evaluation. provenance: whose they are and how they were made, for JSON."""
+
+    name: str
+    title: str
+    provenance: Mapping[str, str | None]
+    answers: Sequence[ScoredAnswer]
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """Some answers, each once. sum_score: of scores in [0, 1]."""
 
@@ -92,22 +102,25 @@ class Breakdown:
 
     name: str
     title: str
+    provenance: Mapping[str, str | None]
     counted: Part
     every: Part
     lengths: tuple[LengthBreakdown, ...]
     groups: Mapping[str, Mapping[str, Part]]
 
 
-def break_down(name: str, title: str, answers: Sequence[ScoredAnswer], num_bins: int) -> Breakdown:
+def break_down(scored: ScoredSet, num_bins: int) -> Breakdown:
     """Raises ConfigError for a number of bins below 1."""
     if num_bins < 1:
         raise ConfigError(f"--bins must be at least 1, not {num_bins}")
+    answers = scored.answers
     counted = [answer for answer in answers if answer.is_counted]
     lengths = (_by_length(segment, counted, num_bins) for segment in ("completion", "observation", "think"))
     names = dict.fromkeys(group for answer in answers for group in answer.groups)
     return Breakdown(
-        name=name,
-        title=title,
+        name=scored.name,
+        title=scored.title,
+        provenance=scored.provenance,
         counted=_tally(counted),
         every=_tally(answers),
         lengths=tuple(found for found in lengths if found.bins),
@@ -133,6 +146,7 @@ def as_record(found: Breakdown) -> dict[str, Any]:
     """For JSON."""
     return {
         "name": found.name,
+        **found.provenance,
         "counted": _part_record(found.counted),
         "every": _part_record(found.every),
         "lengths": {

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.errors import RunDirectoryError
-from training.benchmarks.analyses.breakdown import ScoredAnswer
+from training.benchmarks.analyses.breakdown import ScoredAnswer, ScoredSet
 from training.benchmarks.protocols import KIND, TITLES
 from training.benchmarks.results import FOLDER, ResultRow, find_results, read_rows
 from training.evaluation_facts import EvaluatedStage, load_evaluation
@@ -24,8 +24,8 @@ _HELD_OUT_COLUMNS: Final = (
 )  # fmt: skip
 
 
-def benchmark_answers(run_dir: Path, prompt: str) -> Iterator[tuple[str, str, list[ScoredAnswer]]]:
-    """(name, title, answers) of every finished result with this prompt, in the order of the paper's table.
+def benchmark_answers(run_dir: Path, prompt: str) -> Iterator[ScoredSet]:
+    """Every finished result with this prompt, in the order of the paper's table.
 
     Raises RunDirectoryError when there is none.
     """
@@ -40,27 +40,34 @@ def benchmark_answers(run_dir: Path, prompt: str) -> Iterator[tuple[str, str, li
     order = {name: place for place, name in enumerate(TITLES)}
     for folder, result in sorted(found, key=lambda entry: order.get(entry[1].benchmark, len(order))):
         title = f"{TITLES.get(result.benchmark, result.benchmark)}, prompt {prompt}"
-        yield result.benchmark, title, [_of_row(row) for row in read_rows(folder)]
+        provenance = {
+            "model": result.model,
+            "model_revision": result.model_revision,
+            "fingerprint": result.fingerprint.sha256,
+        }
+        yield ScoredSet(result.benchmark, title, provenance, [_of_row(row) for row in read_rows(folder)])
 
 
-def held_out_answers(run_dir: Path) -> Iterator[tuple[str, str, list[ScoredAnswer]]]:
-    """(stage, title, answers) of every finished evaluation. Raises RunDirectoryError when there is none."""
+def held_out_answers(run_dir: Path) -> Iterator[ScoredSet]:
+    """Every finished evaluation. Raises RunDirectoryError when there is none."""
     folder = TrainingRun(run_dir).evaluations
     stages: tuple[EvaluatedStage, ...] = get_args(EvaluatedStage)
     # The JSON is written last. A comparison leaves one without predictions, of the model that it begins with.
-    done = [
-        stage
+    done = {
+        stage: evaluation
         for stage in stages
-        if load_evaluation(folder / f"{stage}.json") is not None and (folder / f"{stage}.parquet").is_file()
-    ]
+        if (evaluation := load_evaluation(folder / f"{stage}.json")) is not None
+        and (folder / f"{stage}.parquet").is_file()
+    }
     if not done:
         raise RunDirectoryError(
             f"{run_dir} has no held-out predictions (evaluation/*.parquet). Set evaluation.held_out_share and run "
             "the stage evaluate."
         )
-    for stage in done:
+    for stage, evaluation in done.items():
         rows = _read_predictions(folder / f"{stage}.parquet")
-        yield stage, f"Held-out questions, {MODEL_TITLES[stage]}", [_of_prediction(row) for row in rows]
+        title = f"Held-out questions, {MODEL_TITLES[stage]}"
+        yield ScoredSet(stage, title, {"model": evaluation.model}, [_of_prediction(row) for row in rows])
 
 
 def _of_row(row: ResultRow) -> ScoredAnswer:

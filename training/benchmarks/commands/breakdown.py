@@ -40,8 +40,8 @@ def run(args: argparse.Namespace) -> int:
     from training.benchmarks.analyses.outputs import analysis_folder
     from training.benchmarks.analyses.scored_answers import benchmark_answers, held_out_answers
 
-    answers = held_out_answers(args.run) if args.held_out else benchmark_answers(args.run, args.prompt)
-    found = [break_down(name, title, scored, args.bins) for name, title, scored in answers]
+    sets = held_out_answers(args.run) if args.held_out else benchmark_answers(args.run, args.prompt)
+    found = [break_down(scored, args.bins) for scored in sets]
     console = Console()
     folder = args.out or analysis_folder(args.run, "breakdown") / ("held_out" if args.held_out else args.prompt)
     page = show_breakdown(found, args.run.resolve().name, folder, console)
