@@ -387,3 +387,21 @@ def test_a_run_and_then_its_analysis_with_a_judge_of_open_answers(tmp_path, caps
     assert len(prompts) == 4 * (direct.every.num_rows - direct.every.num_missing)
     assert sum("A lamp." in prompt for prompt in prompts) == len(prompts) / 2
     assert "open answers are scored by their text alone" not in " ".join(capsys.readouterr().out.split())
+
+
+def test_with_the_reasoning_prompt_the_figure_with_the_video_is_that_of_the_run(demo, tmp_path, server):
+    words = command(demo, tmp_path, server.openai_url)
+    written = "<observation>I cannot see.</observation> <think>So.</think>"
+    with LoopbackServer(reply=lambda body: written + answer_from_the_prompt(demo, body)) as reasoning:
+        config = [words[1], f"benchmark.engine.base_url={reasoning.openai_url}"]
+        assert main(["run", *config, "benchmark.prompts=[trace]"]) == 0
+        assert main(["sufficiency", *config, "--prompt", "trace"]) == 0
+        unseen = [prompt_of(body) for _, body in reasoning.bodies if not has_media(body)]
+    (_, result), *others = find_results(tmp_path / "own")
+    assert not others
+    found = json.loads((tmp_path / "own/benchmark/analyses/sufficiency_trace/sufficiency.json").read_text())
+    assert found["prompt"] == "trace"
+    assert found["by_benchmark"]["shapes"]["+ video"]["share"] == pytest.approx(result.overall)
+    assert len(unseen) == 2 * NUM
+    assert all("<think>" in prompt for prompt in unseen)
+    assert not any("are given the" in prompt for prompt in unseen)  # what is not sent is not spoken of

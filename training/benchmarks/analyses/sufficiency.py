@@ -1,10 +1,11 @@
 """Does an observation carry what the question needs? (VideoP2R section 4, information sufficiency)
 
-One model answers each question six times, directly: from the question alone, with the observation that it wrote
+One model answers each question six times: from the question alone, with the observation that it wrote
 itself, with one that another model wrote, and each of these without and with the video. If an observation is
 sufficient, the answers from it are as good as those from the video. All conditions are over the same questions: one
 whose observation is not well-formed gets an empty one, and one whose video is missing is asked in no condition and
-counts 0 in each.
+counts 0 in each. The paper does not name its prompt; its figure with the video is that of its main table, which was
+made with the reasoning prompt. A direct answer shows more plainly what the observation alone is worth.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Final, Literal
 from curation.prompts import Prompt
 from training.benchmarks.analyses.written_observations import WrittenObservations
 from training.benchmarks.answering import BenchmarkAsk
+from training.benchmarks.config import PromptName
 from training.benchmarks.loaders import demo
 from training.benchmarks.protocols import ScoredRow, summarise
 from training.benchmarks.question import LoadedBenchmark
@@ -92,6 +94,7 @@ def ask_under(
     condition: Condition,
     loaded: LoadedBenchmark,
     observations: Mapping[Observer, WrittenObservations],
+    prompt: PromptName,
     trace_prompt: Prompt,
 ) -> list[BenchmarkAsk]:
     """One request a question whose media are there; an observation that is not well-formed is an empty one."""
@@ -100,7 +103,7 @@ def ask_under(
         if question.is_missing:
             continue
         observed = None if condition.observer is None else observations[condition.observer].by_uid[question.uid] or ""
-        text = render_prompt(question, "direct", trace_prompt, observation=observed, has_media=condition.has_video)
+        text = render_prompt(question, prompt, trace_prompt, observation=observed, has_media=condition.has_video)
         asks.append(BenchmarkAsk(question.uid, text, question.media if condition.has_video else None))
     return asks
 

@@ -19,7 +19,7 @@ from training.benchmarks.analyses.sufficiency import Condition, Observer, ask_un
 from training.benchmarks.analyses.written_observations import WrittenObservations, read_observations
 from training.benchmarks.answering import Answerer, BenchmarkAnswer
 from training.benchmarks.answers import official_passage, videor1_passage
-from training.benchmarks.config import BenchmarkConfig
+from training.benchmarks.config import BenchmarkConfig, PromptName
 from training.benchmarks.open_judge import judge_open_answers
 from training.benchmarks.planning import judge_of
 from training.benchmarks.protocols import ScoredRow, score_questions
@@ -78,6 +78,7 @@ def answer_conditions(
     observed: Observed,
     config: BenchmarkConfig,
     answerer: Answerer,
+    prompt: PromptName,
     trace_prompt: Prompt,
     folder: Path,
     console: Console,
@@ -87,7 +88,7 @@ def answer_conditions(
     rows: dict[str, list[ScoredRow]] = {}
     answers: dict[str, dict[str, BenchmarkAnswer]] = {}
     for number, condition in enumerate(observed.conditions, start=1):
-        asks = ask_under(condition, observed.loaded, observed.observations, trace_prompt)
+        asks = ask_under(condition, observed.loaded, observed.observations, prompt, trace_prompt)
         with show_progress(console, f"{name} {number}/{len(observed.conditions)}", len(asks)) as advance:
             found = answerer.answer(asks, folder / f"{name}.jsonl", progress=advance, retry_failed=True)
         verdicts = _judge(observed.loaded, found, config, folder / f"{name}.judge.jsonl", console)

@@ -16,7 +16,7 @@ from training.benchmarks.analyses.outputs import print_lines, print_table, write
 from training.benchmarks.analyses.sufficiency import CONDITIONS, REFERENCES, Figure, Sufficiency
 from training.benchmarks.analyses.sufficiency_run import Answered, Observed
 from training.benchmarks.answering import Answerer, engine_frames
-from training.benchmarks.config import BenchmarkConfig
+from training.benchmarks.config import BenchmarkConfig, PromptName
 from training.benchmarks.fingerprint import code_version, hash_questions
 from training.benchmarks.protocols import TITLES
 from training.benchmarks.published import published_table
@@ -31,7 +31,7 @@ PUBLISHED: Final = "paper_sufficiency"
 AVERAGE: Final = "average"
 _LEGEND_CHARS: Final = 40  # of a model's name, which may be a path
 _NOTE: Final = (
-    "Direct answers of one model to the same questions, with Wilson's 95 % intervals. Gaps are in points, question by "
+    "Answers of one model to the same questions, with Wilson's 95 % intervals. Gaps are in points, question by "
     "question, with their 95 % interval (paired bootstrap); what chance explains as well is called noise. Published: "
     "VideoP2R's averages of Qwen2.5-VL-7B over seven benchmarks, where `other` is VideoP2R's: not this measurement."
 )
@@ -55,7 +55,7 @@ def show_sufficiency(
     return write_page(
         folder / "sufficiency.html",
         title="Is the observation sufficient?",
-        subtitle=str(made["model"]),
+        subtitle=f"{made['model']}, prompt {made['prompt']}",
         tiles=(),
         problems=problems,
         sections=(*sections, Section("How to read it", lead=_NOTE)),
@@ -116,7 +116,11 @@ def as_json(found: Sufficiency) -> dict[str, Any]:
 
 
 def provenance(
-    config: BenchmarkConfig, answerer: Answerer, trace_prompt: Prompt, observed: Sequence[Observed]
+    config: BenchmarkConfig,
+    answerer: Answerer,
+    prompt: PromptName,
+    trace_prompt: Prompt,
+    observed: Sequence[Observed],
 ) -> dict[str, Any]:
     """How it was measured: all that decides the figures."""
     return {
@@ -124,8 +128,8 @@ def provenance(
         "model_revision": answerer.model_revision,
         "engine": answerer.engine_kind,
         "protocol": config.protocol,
-        "prompt": "direct",
-        "prompt_sha256": prompt_sha256("direct", trace_prompt),
+        "prompt": prompt,
+        "prompt_sha256": prompt_sha256(prompt, trace_prompt),
         "frames": engine_frames(config).model_dump(mode="json"),
         "decoding": {"temperature": config.temperature, "top_p": config.top_p, "max_tokens": config.max_tokens},
         "code_version": code_version(),

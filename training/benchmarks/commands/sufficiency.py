@@ -33,6 +33,12 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--other", type=Path, metavar="RUN", help="the same of another model; without it four conditions"
     )
+    parser.add_argument(
+        "--prompt",
+        choices=("direct", "trace"),
+        default="direct",
+        help="ask for the answer alone (default), or with the reasoning prompt, as the paper's main table",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,14 +63,15 @@ def run(args: argparse.Namespace) -> int:
     own = args.own or config.run_dir
     runs: dict[Observer, Path] = {"own": own} if args.other is None else {"own": own, "other": args.other}
     observed = load_observed(config.benchmark, runs)
-    folder = own / FOLDER / ANALYSES / "sufficiency"
+    folder = own / FOLDER / ANALYSES / ("sufficiency" if args.prompt == "direct" else "sufficiency_trace")
     console, out = Console(stderr=True), Console()
     with hold_folder(folder, "analyse another run"):
         with open_answerer(config.benchmark, config.model) as answerer:
             answered = [
-                answer_conditions(one, config.benchmark, answerer, trace_prompt, folder, console) for one in observed
+                answer_conditions(one, config.benchmark, answerer, args.prompt, trace_prompt, folder, console)
+                for one in observed
             ]
-            made = provenance(config.benchmark, answerer, trace_prompt, observed)
+            made = provenance(config.benchmark, answerer, args.prompt, trace_prompt, observed)
         found = measure_sufficiency(
             {one.observed.loaded.benchmark: one.rows for one in answered},
             config.benchmark.protocol,
