@@ -506,10 +506,12 @@ def test_dry_run_takes_its_time_from_a_finished_result_and_never_from_thin_air(w
     assert main(["run", str(path), "--dry-run"]) == 0
     rows = [line for line in capsys.readouterr().out.splitlines() if line.strip().startswith(("mmvu ", "mvbench "))]
     assert rows[2].count("finished") == 2 and "unknown" not in rows[3] and " s" in rows[3]
-    # Other frames take another time.
+    # Other frames take another time, and what is finished was not made with them.
     assert main(["run", str(path), "benchmark.video={num_frames: 5}", "--dry-run"]) == 0
-    rows = [line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("mvbench ")]
-    assert "unknown" in rows[1]
+    shown = capsys.readouterr().out
+    rows = [line for line in shown.splitlines() if line.strip().startswith(("mmvu ", "mvbench "))]
+    assert "finished" not in rows[2] and "unknown" in rows[2] and "unknown" in rows[3]
+    assert "mmvu, trace was scored with frames.num_frames = 2, now it is 5" in shown
 
 
 # --- sources and hashes -------------------------------------------------------------------------------------------

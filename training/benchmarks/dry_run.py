@@ -6,7 +6,7 @@ is none it is unknown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from math import fsum
 from pathlib import Path
@@ -23,11 +23,12 @@ from curation.prompts import Prompt
 from training.benchmarks.answering import engine_frames
 from training.benchmarks.config import BenchmarkConfig, BenchmarkSource, PromptName
 from training.benchmarks.file_hashes import total_bytes
-from training.benchmarks.identity import media_files
+from training.benchmarks.fingerprint import differences
+from training.benchmarks.identity import make_fingerprint, media_files
 from training.benchmarks.loaders.hub import HubFacts, hub_facts
 from training.benchmarks.loaders.layout import Layout
 from training.benchmarks.loaders.loading import LAYOUTS
-from training.benchmarks.planning import describe
+from training.benchmarks.planning import describe, judge_of, name_change
 from training.benchmarks.question import LoadedBenchmark
 from training.benchmarks.results import FOLDER, BenchmarkResult, find_results
 from training.benchmarks.sources import hub_place, is_on_hub, load_benchmark
@@ -66,15 +67,13 @@ def print_plan(
     *,
     console: Console | None = None,
 ) -> None:
-    """Print it as two tables and notes. What cannot be read or reached is a note too. Raises RunDirectoryError.
-
-    trace_prompt: not used; the arguments are those of `run_benchmarks`.
-    """
+    """Print it as two tables and notes. What cannot be read or reached is a note too. Raises RunDirectoryError."""
     console = console or Console()
     planned = [plan_benchmark(name, config) for name in config.chosen]
     engine, frames = config.engine, engine_frames(config)
     scored = f"{engine.model} at {engine.base_url}" if isinstance(engine, OpenAIConfig) else f"{model.name}, in process"
     results = [found for _, found in find_results(run_dir)]
+    changed = _changed(planned, config, results, trace_prompt)
     for line in (
         f"model    {scored}",
         f"frames   up to {frames.num_frames} of {frames.max_pixels:,} pixels, sent as {frames.sent_as}",
@@ -82,8 +81,8 @@ def print_plan(
     ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(_fetch_table(planned))
-    console.print(_question_table(planned, config, results))
-    for line in _notes(planned, config, results):
+    console.print(_question_table(planned, config, results, changed))
+    for line in (*_notes(planned, config, results), *changed.values()):
         console.print(line, highlight=False, markup=False)
 
 
@@ -127,18 +126,43 @@ def _fetched(found: PlannedBenchmark) -> tuple[str, str, str, str]:
     )
 
 
+def _changed(
+    planned: Sequence[PlannedBenchmark],
+    config: BenchmarkConfig,
+    results: Sequence[BenchmarkResult],
+    trace_prompt: Prompt,
+) -> dict[tuple[str, str], str]:
+    """(benchmark, prompt) of finished results that a run would refuse, and why; but for media, which are not read."""
+    loaded = {found.name: found.loaded for found in planned if found.loaded is not None}
+    changed: dict[tuple[str, str], str] = {}
+    for result in results:
+        name, prompt, media = result.benchmark, result.fingerprint.prompt, result.fingerprint.media_sha256
+        if name in loaded and prompt in config.prompts:
+            judge = judge_of(loaded[name], config)
+            now = make_fingerprint(
+                loaded[name], prompt, config, trace_prompt=trace_prompt, media_sha256=media, judge=judge
+            )
+            if found := differences(result.fingerprint, now):
+                changed[name, prompt] = f"{name}, {prompt} was scored with {name_change(found)}: set another run_dir."
+    return changed
+
+
 def _question_table(
-    planned: Sequence[PlannedBenchmark], config: BenchmarkConfig, results: Sequence[BenchmarkResult]
+    planned: Sequence[PlannedBenchmark],
+    config: BenchmarkConfig,
+    results: Sequence[BenchmarkResult],
+    changed: Collection[tuple[str, str]],
 ) -> Table:
     table = Table(box=SIMPLE_HEAD, title="To be asked, with each prompt", title_justify="left")
     table.add_column("benchmark", no_wrap=True)
     for heading in ("questions", "without media", "media here", *(f"time, {prompt}" for prompt in config.prompts)):
         table.add_column(heading, justify="right")
     all_s: list[float | None] = []
+    done = {(result.benchmark, result.fingerprint.prompt) for result in results} - set(changed)
     for found in planned:
         times = []
         for prompt in config.prompts:
-            is_done = any((one.benchmark, one.fingerprint.prompt) == (found.name, prompt) for one in results)
+            is_done = (found.name, prompt) in done
             seconds = 0.0 if is_done else estimate_seconds(found, prompt, config, results)
             all_s.append(seconds)
             times.append("finished" if is_done else _UNKNOWN if seconds is None else duration(seconds))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -90,12 +91,17 @@ def find_finished(task: BenchmarkTask, model: str, model_revision: str | None) -
         changed = {"model": (_at(*before), _at(*now))} | changed
     if not changed:
         return found
-    field, (old, new) = next(iter(changed.items()))
-    more = f" and {len(changed) - 1} more differ" if len(changed) > 1 else ""
     raise ConfigError(
-        f"{task.folder} was scored with {field} = {old}, now it is {new}{more}. Set run_dir to another folder, or "
+        f"{task.folder} was scored with {name_change(changed)}. Set run_dir to another folder, or "
         f"delete {task.folder / SCORE} to score it anew; an answer that would be the same is not asked for again."
     )
+
+
+def name_change(changed: Mapping[str, tuple[object, object]]) -> str:
+    """The first of `differences` in words, and how many more there are."""
+    field, (before, now) = next(iter(changed.items()))
+    more = f" and {len(changed) - 1} more differ" if len(changed) > 1 else ""
+    return f"{field} = {_shorten(before)}, now it is {_shorten(now)}{more}"
 
 
 def describe(loaded: LoadedBenchmark) -> Iterator[str]:
@@ -119,6 +125,11 @@ def _is_other(before: tuple[str, str | None], now: tuple[str, str | None]) -> bo
     """By revision where both have one, because a folder may have been moved; else by name."""
     place = 1 if before[1] is not None and now[1] is not None else 0
     return before[place] != now[place]
+
+
+def _shorten(value: object) -> str:
+    """A hash by its first digits."""
+    return re.sub(r"\b[0-9a-f]{64}\b", lambda found: found[0][:12], str(value))
 
 
 def _at(name: str, revision: str | None) -> str:
