@@ -26,6 +26,7 @@ from training.benchmarks.generating import model_revision
 from training.benchmarks.grouping import Entry, Group, group_entries
 from training.benchmarks.published import PAPER_MAIN, published_table
 from training.benchmarks.report import print_tables, write_benchmark_report
+from training.benchmarks.report_pictures import score_pictures
 from training.benchmarks.report_sources import load_sources, variant_of
 from training.benchmarks.results import find_results, result_folder, write_result
 from training.benchmarks.scoring import Failure
@@ -149,7 +150,9 @@ def test_missing_videos_and_parts_are_said_in_the_cell():
     cells = row_of(table_one(only([found]), published_reference()), "ours")
     assert cells["MVBench"].note.endswith("; 3 without video; 100 of 4,000 rows")
     whole = [*seven()[:4], found, *seven()[5:]]
-    assert row_of(table_one(only(whole), published_reference()), "ours")["average"].note == "of parts"
+    table = table_one(only(whole), published_reference())
+    assert row_of(table, "ours")["average"].note == "of parts"
+    assert "Of ours only a part was asked of MVBench." in table.note
 
 
 @pytest.mark.parametrize(
@@ -184,7 +187,7 @@ def test_no_gap_is_stated_to_a_figure_that_was_measured_otherwise(made, changes,
     table = published_table(PAPER_MAIN)
     assert incomparable(found.result, table) == reason
     gap = gap_of(found, published_reference(), table)
-    assert gap.reason == reason and (gap.gap is None) == (reason is not None)
+    assert gap.reason == (reason and f"measured otherwise: {reason}") and (gap.gap is None) == (reason is not None)
 
 
 # --- prompts ----------------------------------------------------------------------------------------------------------
@@ -335,6 +338,21 @@ def test_groups_are_scored_over_all_their_rows_with_their_macro_mean():
     assert table.rows[0].cells[0].text == "50.0" and table.rows[0].cells[0].note == f"{interval} of 2, 1 without video"
     assert table.rows[1].cells[0].note == f"{interval} of 2"
     assert table.rows[-1].cells[0].text == "50.0"
+
+
+def test_durations_are_in_their_order_whatever_the_first_row_is():
+    rows = {"num_rows": 3, "groups": {"duration": ["long", "short", "medium"], "subject": ["z", "a", "m"]}}
+    by_duration, by_subject = group_tables(only([entry("video_mme", 1, rows=rows)]), "video_mme")
+    assert [row.name for row in by_duration.rows[:3]] == ["short", "medium", "long"]
+    assert [row.name for row in by_subject.rows[:3]] == ["z", "a", "m"]
+
+
+def test_a_published_cross_is_drawn_only_beside_what_was_measured_like_it(tmp_path):
+    for name, made in (("same", {}), ("other", {"frames__num_frames": 16})):
+        write_score(tmp_path / name, "mmvu", 60, made=made)
+        group = group_entries([source.entry for source in load_sources([tmp_path / name])])[0]
+        (drawn,) = score_pictures([group], published_reference(), tmp_path)
+        assert ("A cross stands" in drawn.meaning) == (name == "same")
 
 
 def test_a_group_of_one_value_is_no_table_and_a_model_without_a_value_has_a_dash():

@@ -6,7 +6,7 @@ Scores stay within one group of `tables.group_entries`, whose members may share 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from training.benchmarks.fingerprint import Fingerprint, same_table
@@ -18,6 +18,12 @@ from training.evaluation_facts import wilson_interval
 from training.report_html import Cell, Row, Table
 from training.report_words import DASH, duration, ends, percent
 
+_ORDERS: Final = (
+    ["short", "medium", "long"],
+    ["easy", "medium", "hard"],
+    ["perception", "comprehension", "adaptation"],
+)
+_FEW_MODELS: Final = 2  # their figures stand beside the names, not at the other end of the page
 _SHORT: Final = 12  # of a hash: enough to tell two apart
 _ACCOUNT_NOTE: Final = (
     "Every row stays in the denominator: what is missing, not answered or not in form counts as wrong. Lenient: the "
@@ -99,14 +105,21 @@ def group_tables(group: Group, benchmark: str) -> list[Table]:
     tables = []
     for name in names:
         by_model = [entry.result.groups.get(name, {}) for entry in entries]
-        values = list(dict.fromkeys(value for found in by_model for value in found))
+        values = values_of(entries, name)
         if len(values) < 2:
             continue
         rows = [Row(shown(value), tuple(_score_cell(found.get(value)) for found in by_model)) for value in values]
         macro = tuple(Cell(_points(entry.result.macro.get(name))) for entry in entries)
         headings = (f"{title} by {shown(name)}, %", *(entry.model for entry in entries))
-        tables.append(Table(headings, (*rows, Row("mean of these", macro))))
+        tables.append(Table(headings, (*rows, Row("mean of these", macro)), is_wide=len(entries) > _FEW_MODELS))
     return tables
+
+
+def values_of(entries: Sequence[Entry], name: str) -> list[str]:
+    """The values of a grouping, from the easiest on where they have such an order, else as they come."""
+    values = list(dict.fromkeys(value for entry in entries for value in entry.result.groups.get(name, ())))
+    order = next((order for order in _ORDERS if set(values) <= set(order)), values)
+    return sorted(values, key=order.index)
 
 
 def settings_tables(group: Group) -> list[Table]:

@@ -20,7 +20,7 @@ from training.benchmarks.report_sections import all_sections, prompt_sections, t
 from training.benchmarks.report_sources import ReportScores, load_scores
 from training.benchmarks.report_view import print_table, write_markdown
 from training.benchmarks.results import FOLDER
-from training.benchmarks.tables import NOT_RUN, average
+from training.benchmarks.tables import NOT_RUN, average, is_of_parts
 from training.report_html import Tile, write_page
 from training.report_words import percent
 
@@ -83,7 +83,8 @@ def _tiles(scores: ReportScores) -> Iterator[Tile]:
         for model in [name for name in (*group.models, *group.absent) if name in own]:
             mean = average(group, model)
             number = sum(group.find(model, name) is not None for name in SEVEN)
-            note = f"{group.title}; {number} of {len(SEVEN)} there"
+            parts = ", of parts" if is_of_parts(group, model) else ""
+            note = f"{group.title}; {number} of {len(SEVEN)} there{parts}"
             if number or model not in group.absent:
                 yield Tile("Average of the seven", percent(mean), note)
             else:

@@ -7,11 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from training.benchmarks.accounts import values_of
 from training.benchmarks.grouping import DEMO, Entry, Group, shown, title_of
 from training.benchmarks.protocols import TITLES
-from training.benchmarks.published import PublishedRow
+from training.benchmarks.published import PAPER_MAIN, PublishedRow, published_table
 from training.benchmarks.report_plots import Line, Mark, draw_scores
 from training.benchmarks.results import BenchmarkResult
+from training.benchmarks.tables import incomparable
 from training.evaluation_facts import wilson_interval
 from training.plots import write_figure
 from training.report_html import Picture, picture
@@ -26,18 +28,19 @@ def score_pictures(groups: Sequence[Group], reference: PublishedRow, folder: Pat
     pictures = []
     for place, group in enumerate(group for group in groups if group.entries):
         names = group.benchmarks
-        scores = reference.scores if group.prompt == "trace" else {}
         lines = [
             Line(
                 title_of(name),
                 tuple(_mark(group.find(model, name)) for model in group.models),
-                _share(scores.get(name)),
+                _published(group, name, reference),
             )
             for name in names
         ]
         beside = reference.name if any(line.published is not None for line in lines) else None
-        note = " The demo world is another benchmark than the seven." if DEMO in names else ""
-        title, meaning = f"Score by benchmark, {group.title}", f"With 95 % intervals.{note}"
+        notes = ["With 95 % intervals."]
+        notes += ["A cross stands only where ours was measured as the published figure was."] if beside else []
+        notes += ["The demo world is another benchmark than the seven."] if DEMO in names else []
+        title, meaning = f"Score by benchmark, {group.title}", " ".join(notes)
         pictures.append(_draw(lines, group.models, beside, folder / f"scores_{place}.png", title, meaning))
     return tuple(pictures)
 
@@ -47,7 +50,7 @@ def group_pictures(group: Group, benchmark: str, folder: Path, place: int) -> tu
     entries = [entry for entry in group.entries if entry.result.benchmark == benchmark]
     pictures = []
     for name in _DRAWN_GROUPS if benchmark in TITLES else ():  # whose name can be a file's
-        values = list(dict.fromkeys(value for entry in entries for value in entry.result.groups.get(name, ())))
+        values = values_of(entries, name)
         if not 2 <= len(values) <= _MOST_LINES:
             continue
         lines = [
@@ -90,5 +93,10 @@ def _reading(lines: Sequence[Line]) -> str:
     return ", ".join(words)
 
 
-def _share(per_cent: float | None) -> float | None:
-    return None if per_cent is None else per_cent / 100
+def _published(group: Group, benchmark: str, reference: PublishedRow) -> float | None:
+    """In [0, 1]; only where a score of ours was measured as it was, as far as is known."""
+    score, table = reference.scores.get(benchmark), published_table(PAPER_MAIN)
+    entries = [entry for entry in group.entries if entry.result.benchmark == benchmark]
+    if score is None or group.prompt != "trace" or all(incomparable(entry.result, table) for entry in entries):
+        return None
+    return score / 100

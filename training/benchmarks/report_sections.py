@@ -140,7 +140,7 @@ def _compared(
 def _example_section(scores: ReportScores) -> Iterator[Section]:
     """Some answers that were not in form, so that one sees why."""
     rows = []
-    for source in scores.own:
+    for source in sorted(scores.own, key=lambda found: order_of(found.result.benchmark)):
         if not source.result.every.failures.get(Failure.UNPARSED):
             continue
         found = [row for row in read_rows(source.folder) if row.failure == Failure.UNPARSED]

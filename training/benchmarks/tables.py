@@ -111,7 +111,7 @@ def gap_of(entry: Entry, row: PublishedRow, table: PublishedTable) -> PublishedG
     if published is None:
         return PublishedGap(None, "not published")
     if reason := incomparable(entry.result, table):
-        return PublishedGap(None, reason)
+        return PublishedGap(None, f"measured otherwise: {reason}")
     return PublishedGap(gap_to_published(entry.result.overall, published / 100, entry.num_effective))
 
 
@@ -139,6 +139,11 @@ def part_of(result: BenchmarkResult) -> str | None:
     if result.num_published is not None:
         num_wanted = max(num_wanted, result.num_published - sum(result.left_out.values()) + num_beyond)
     return f"{num_asked:,} of {num_wanted:,} rows" if num_asked < num_wanted else None
+
+
+def is_of_parts(group: Group, model: str) -> bool:
+    """Whether a model's average is over benchmarks of which only a part was asked."""
+    return any(name in SEVEN for name in _parts(group, model))
 
 
 def average(group: Group, model: str) -> float | None:
@@ -193,8 +198,7 @@ def _average_cell(group: Group, model: str) -> Cell:
     mean = average(group, model)
     if mean is None:
         return Cell(DASH, f"{len(SEVEN) - len(_lacking(group, model))} of {len(SEVEN)}")
-    has_parts = any(part_of(entry.result) for name in SEVEN if (entry := group.find(model, name)) is not None)
-    return Cell(points(mean), "of parts" if has_parts else "")
+    return Cell(points(mean), "of parts" if is_of_parts(group, model) else "")
 
 
 def _gap_row(group: Group, model: str, reference: PublishedRow, columns: Sequence[str], table: PublishedTable) -> Row:
@@ -237,13 +241,21 @@ def _note(group: Group, columns: Sequence[str], published: PublishedTable) -> st
     else:
         sentences.append("Published rows answered with a reasoning prompt; they stand in the table of that prompt.")
     for model in group.models:
-        lacking = _lacking(group, model)
+        lacking, parts = _lacking(group, model), _parts(group, model)
+        if parts:
+            sentences.append(f"Of {model} only a part was asked of {', '.join(map(title_of, parts))}.")
         if lacking:
             which = "all seven" if len(lacking) == len(SEVEN) else ", ".join(TITLES[name] for name in lacking)
             sentences.append(f"{model} has no average, which is over all seven: it lacks {which} here.")
     if DEMO in columns:
         sentences.append("The demo world is another benchmark than the seven: no published figure is of it.")
     return " ".join(sentences)
+
+
+def _parts(group: Group, model: str) -> list[str]:
+    """The benchmarks of which a model was asked only a part."""
+    found = {name: group.find(model, name) for name in group.benchmarks}
+    return [name for name, entry in found.items() if entry is not None and part_of(entry.result)]
 
 
 def _lacking(group: Group, model: str) -> list[str]:
