@@ -27,8 +27,10 @@ from tests.training_world import ROOT, build_world, small, small_config
 from training.benchmarks.__main__ import main
 from training.benchmarks.config import BenchmarkSource
 from training.benchmarks.file_hashes import MANIFEST, FileHashes
+from training.benchmarks.identity import hash_all_media, media_files
 from training.benchmarks.loaders.loading import LAYOUTS
 from training.benchmarks.open_judge import judge_text, load_open_judge_prompt
+from training.benchmarks.question import BenchmarkQuestion, MediaReference
 from training.benchmarks.results import JOURNAL, ROWS, SCORE, find_results, read_rows, result_folder
 from training.benchmarks.run_config import BenchmarkRun
 from training.benchmarks.running import JUDGE_JOURNAL, run_benchmarks
@@ -94,7 +96,7 @@ def test_finished_results_are_read_and_nobody_is_asked_again(world, tmp_path, se
     assert server.asked.total() == num_asked and second == first
     assert all(path.read_bytes() == before for path, before in written.items())
     lines = capsys.readouterr().out.splitlines()
-    assert sum(line.endswith("(finished before)") for line in lines) == 6 and len(lines) == 12
+    assert sum(line.endswith("(finished before)") for line in lines) == 6 and len(lines) == 14
 
 
 def test_unfinished_result_is_scored_again_from_its_journal(world, tmp_path, server):
@@ -108,7 +110,7 @@ def test_unfinished_result_is_scored_again_from_its_journal(world, tmp_path, ser
     assert figures(second["vsi_bench", "direct"]) == figures(first["vsi_bench", "direct"])
 
 
-def test_every_row_stays_in_the_denominator_whatever_became_of_it(world, tmp_path):
+def test_every_row_stays_in_the_denominator_whatever_became_of_it(world, tmp_path, capsys):
     """A video that is not there, one that is no video, a refused question, an empty answer and one without form."""
     media = tmp_path / "media"
     for place in ("arkitscenes", "scannet", "scannetpp"):
@@ -136,6 +138,10 @@ def test_every_row_stays_in_the_denominator_whatever_became_of_it(world, tmp_pat
             prompts=["direct"],
         )
     (result,) = results.values()
+    told = capsys.readouterr().err
+    assert (
+        "not there: scannet/10000001.mp4" in told and "no output: 1 media:corrupt, 1 poison; the first is 3: " in told
+    )
     rows = {row.id: row for row in read_rows(result_folder(tmp_path / "run", "vsi_bench", "direct"))}
     assert list(rows) == [str(number) for number in range(10)]
     assert {number: row.failure for number, row in rows.items() if row.failure} == {
@@ -527,6 +533,10 @@ def test_sources_are_a_folder_a_file_of_video_r1_or_the_hub(world, tmp_path):
     assert hub_place(BenchmarkSource(media_root=tmp_path)) == (None, "main")
     assert hub_place(BenchmarkSource(media_root=tmp_path, revision="v1")) == (None, "v1")
     assert hub_place(BenchmarkSource(media_root=tmp_path, annotations="org/name@v2")) == ("org/name", "v2")
+    with pytest.raises(ConfigError, match=r"revision is 'v1', but .* is on this machine"):
+        load_benchmark("mmvu", source.model_copy(update={"revision": "v1"}), "videor1")
+    with pytest.raises(ConfigError, match="parts names configs of the hub"):
+        load_benchmark("mmvu", source.model_copy(update={"parts": ("full",)}), "videor1")
     with pytest.raises(ConfigError, match="two revisions"):
         hub_place(BenchmarkSource(media_root=tmp_path, annotations="org/name@v2", revision="v1"))
 
@@ -551,3 +561,26 @@ def test_a_file_is_hashed_once_until_it_changes(tmp_path):
     moved = root.rename(tmp_path / "moved")
     assert FileHashes(moved, tmp_path).hash_all([moved / "b.mp4"]) == {moved / "b.mp4": first[files[1]]}
     assert len(list(read_journal(moved / MANIFEST))) == 4
+
+
+def test_media_hash_knows_every_frame_every_picture_and_what_is_missing(tmp_path):
+    folder = tmp_path / "show"
+    folder.mkdir()
+    pictures = [folder / f"{number}.jpg" for number in range(2)]
+    for picture in pictures:
+        picture.write_bytes(picture.name.encode())
+
+    def hashed(**changes):
+        question = BenchmarkQuestion(
+            *("mvbench", "1", "mc", "Why?", ("A. x",), "A"),
+            MediaReference(**({"name": "show", "file": folder, "kind": "frames", "fps": 3.0} | changes)),
+            {},
+        )
+        files = FileHashes(tmp_path, tmp_path).hash_all(media_files([question]))
+        return hash_all_media([question], files)
+
+    first = hashed()
+    assert first == hashed()
+    assert len({first, hashed(image=b"exam"), hashed(image=b"exam page"), hashed(file=None, missing="missing")}) == 4
+    pictures[1].write_bytes(b"another one")
+    assert hashed() != first

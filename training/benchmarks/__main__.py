@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 
@@ -35,6 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"the package {error.name!r} is not installed. Run pip install -e '.[train]' in the repository.")
     except KeyboardInterrupt:
         return _fail("interrupted; run the same command again to go on", status=130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        return _fail(f"the disk is full ({error}). Free some space and run the same command again; no answer is lost")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from curation.errors import UserError
 
@@ -42,7 +42,7 @@ class Frames(_Part):
 
     num_frames: PositiveInt
     fps: PositiveFloat | None
-    min_pixels: PositiveInt
+    min_pixels: NonNegativeInt
     max_pixels: PositiveInt
     sent_as: Literal["video", "images", "nothing"]
     reader: Name

@@ -8,6 +8,7 @@ asked, and stay in the denominator.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -77,6 +78,7 @@ def run_benchmarks(
                     _say(out, f"{summary_line(result)} (finished before)")
                 else:
                     _say(out, summary_line(run_task(task, config, answerer, trace_prompt, console)))
+        _say(out, f"next     python -m training.benchmarks report {run_dir}")
 
 
 def check_engines(config: BenchmarkConfig) -> None:
@@ -112,6 +114,8 @@ def run_task(
     with show_progress(console, task.title, len(asks)) as advance:
         # A finished result is not made again, so what failed in a killed run has its last chance here.
         answers = answerer.answer(asks, task.folder / JOURNAL, progress=advance, retry_failed=True)
+    if line := describe_failures(answers):
+        _say(console, line)
     verdicts = _judge(task, config, questions, answers, console)
     rows = score_questions(
         task.loaded.questions,
@@ -139,6 +143,17 @@ def summary_line(result: BenchmarkResult) -> str:
         shown += f" ({outside:,} more do not count)"
     failed = ", ".join(f"{count:,} {failure}" for failure, count in result.every.failures.items())
     return f"{shown}; {failed}" if failed else shown
+
+
+def describe_failures(answers: Mapping[str, BenchmarkAnswer]) -> str | None:
+    """Why there is no output, by reason, and the first of them in full; None where all were answered."""
+    failed = {uid: answer for uid, answer in answers.items() if answer.failure is not None}
+    if not failed:
+        return None
+    counts = Counter(answer.failure for answer in failed.values())
+    uid, first = next(iter(failed.items()))
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
+    return f"  no output: {reasons}; the first is {uid}: {first.detail}"
 
 
 def _judge(

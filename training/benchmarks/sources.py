@@ -26,6 +26,7 @@ def load_benchmark(
 
     Raises BenchmarkError, HubError and ConfigError.
     """
+    _check(name, source)
     loaded = _load(name, source, protocol)
     num_beyond = 0 if max_questions is None else max(0, len(loaded.questions) - max_questions)
     if not num_beyond:
@@ -50,6 +51,19 @@ def hub_place(source: BenchmarkSource) -> tuple[str | None, str]:
 def is_on_hub(name: str, source: BenchmarkSource) -> bool:
     """Whether the annotations are fetched: they are no folder, no evaluation file of Video-R1 and no demo world."""
     return name != demo.NAME and not _is_videor1(source) and not _is_folder(source)
+
+
+def _check(name: str, source: BenchmarkSource) -> None:
+    """No key is passed over in silence. Raises ConfigError."""
+    if source.revision != _MAIN and not is_on_hub(name, source):
+        raise ConfigError(
+            f"sources.{name}.revision is {source.revision!r}, but {source.annotations} is on this machine and has no "
+            "revisions. Remove it."
+        )
+    if source.parts is not None and (name == demo.NAME or _is_videor1(source)):
+        raise ConfigError(
+            f"sources.{name}.parts names configs of the hub, and {source.annotations} has none. Remove it."
+        )
 
 
 def _load(name: str, source: BenchmarkSource, protocol: Protocol) -> LoadedBenchmark:
