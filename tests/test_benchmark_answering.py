@@ -34,7 +34,7 @@ from training.benchmarks.generating import LoadedModel, model_revision
 from training.benchmarks.in_process import InProcessEngine
 from training.benchmarks.model_inputs import prepare, stack
 from training.benchmarks.question import MediaReference
-from training.benchmarks.showing import show_file
+from training.benchmarks.showing import MediaShower, show_file
 from training.collate import Collator
 from training.config import ModelConfig
 from training.models import load_processor
@@ -181,11 +181,10 @@ def test_a_further_picture_comes_after_the_video_and_only_then(world, model):
 
 def prepare_all(processor, shown, send="video"):
     """(text, media) pairs, through real workers."""
-    from training.benchmarks.showing import MediaShower
 
     async def show():
         async with DecoderPool(VIDEO) as pool:
-            shower = MediaShower(MediaEncoder(pool, "image/png"), Path())
+            shower = MediaShower(MediaEncoder(pool, "image/png"))
             return [await shower.show(media) for _, media in shown]
 
     encoded = asyncio.run(show())

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
@@ -98,8 +97,7 @@ class Answerer:
         self._frames = frames_identity(config.video) if named.engine.wants == "frames" else None
         self._caller = Caller(named.engine, Limiter(named.max_in_flight), config.dispatch, Budget(None, 0.0), FREE)
         self._pool = DecoderPool(config.video)
-        self._scratch = TemporaryDirectory(prefix="benchmark-")
-        self._shower = MediaShower(MediaEncoder(self._pool, named.mime), Path(self._scratch.name))
+        self._shower = MediaShower(MediaEncoder(self._pool, named.mime))
         self._runner = asyncio.Runner()
 
     def answer(
@@ -147,11 +145,11 @@ class Answerer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._scratch, self._runner:
+        with self._runner:
             self._runner.run(self._close())
 
     async def _close(self) -> None:
-        await self._shower.encoder.close()
+        await self._shower.close()
         await self._pool.close()
         await self._engine.close()
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from curation.encoding import MediaEncoder
@@ -14,12 +15,12 @@ from curation.gops import Span
 from training.benchmarks.question import MediaReference
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MediaShower:
-    """scratch: a folder for pictures that a row brings as bytes; they are decoded in a worker, like any other file."""
+    """Pictures that a row brings as bytes become files of `_scratch`: a worker decodes them, like any other file."""
 
     encoder: MediaEncoder
-    scratch: Path
+    _scratch: TemporaryDirectory[str] | None = field(default=None, init=False)
 
     async def show(self, media: MediaReference) -> EncodedMedia:
         """The frames of the file, of its part, or of its folder, and the further picture behind them.
@@ -40,10 +41,18 @@ class MediaShower:
         picture = await self.encoder.encode(self._picture_file(media.image), "image")
         return replace(shown, pictures=picture.frames)
 
+    async def close(self) -> None:
+        """Stop what is still being encoded, and remove the files."""
+        await self.encoder.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
     def _picture_file(self, image: bytes | Path) -> Path:
         if isinstance(image, Path):
             return image
-        file = self.scratch / hashlib.sha256(image).hexdigest()
+        if self._scratch is None:
+            self._scratch = TemporaryDirectory(prefix="pictures-")
+        file = Path(self._scratch.name) / hashlib.sha256(image).hexdigest()
         if not file.exists():
             file.write_bytes(image)
         return file
