@@ -74,12 +74,12 @@ def resumable(world: Path, run_dir: Path) -> TrainConfig:
 
 
 def shared(world: Path, run_dir: Path, num_processes: int) -> TrainConfig:
-    """Three updates, each of four rows in two passes, on one process or two.
+    """Three updates, each of eight rows in two passes, on one process or two, which hold pictures in another mix.
 
     SGD, whose updates differ as little as the gradients do: Adam divides what is left of a zero gradient by itself.
     """
     more = {"gradient_checkpointing": False, "optim": "sgd"}
-    rows_of_a_process = 2 // num_processes
+    rows_of_a_process = 4 // num_processes
     return sft_config(
         world,
         run_dir,
@@ -116,7 +116,7 @@ def _die_with_the_model_half_saved() -> None:
 
 
 def main(world: Path, run_dir: Path, how: str) -> None:
-    """how: whole, checkpoint-N and model (where it dies), or two (under torchrun)."""
+    """how: whole, checkpoint-N and model (where it dies), or two (on two processes)."""
     torch.set_num_threads(1)
     if how == "model":
         _die_with_the_model_half_saved()

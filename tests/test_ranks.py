@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from curation.errors import ConfigError, UserError
 from tests.ranks_worker import LINE
@@ -20,6 +21,14 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
     return build_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def _deepspeed():
+    """Arguments made with ZeRO-3 would have whatever is loaded after them in this process shared out."""
+    pytest.importorskip("deepspeed")
+    yield
+    unset_hf_deepspeed_config()
 
 
 @pytest.mark.parametrize(
@@ -55,9 +64,20 @@ def test_a_fault_of_ours_passes_as_it_is():
         1 / 0
 
 
+@pytest.mark.usefixtures("_deepspeed")
 def test_a_launch_that_would_leave_deepspeed_out_is_refused(tmp_path, monkeypatch):
-    pytest.importorskip("deepspeed")
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     with pytest.raises(ConfigError, match=r"leaves DeepSpeed out.* Unset it"):
         sft_args(sft_config(tmp_path, tmp_path), tmp_path)
+
+
+@pytest.mark.usefixtures("_deepspeed")
+def test_a_launch_whose_model_could_not_be_saved_is_refused(tmp_path, monkeypatch):
+    for name, value in (("USE_DEEPSPEED", "true"), ("DEEPSPEED_ZERO_STAGE", "3")):
+        monkeypatch.setenv(f"ACCELERATE_{name}", value)
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL", "false")
+    with pytest.raises(ConfigError, match=r"could not be saved.* Set zero3_save_16bit_model to true"):
+        sft_args(sft_config(tmp_path, tmp_path), tmp_path)
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL", "true")
+    assert sft_args(sft_config(tmp_path, tmp_path), tmp_path).deepspeed_plugin.zero_stage == 3

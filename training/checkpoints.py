@@ -129,7 +129,7 @@ def save_model(trainer: Any, processor: Processor, base: ModelConfig, folder: Pa
     An adapter is kept in folder/adapter and merged into the base model. Under ZeRO-3 the weights are gathered.
     """
     from peft import PeftModel
-    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+    from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled, unset_hf_deepspeed_config
 
     state = PartialState()
     model, torn = folder / "model", folder / "model.tmp"
@@ -137,7 +137,10 @@ def save_model(trainer: Any, processor: Processor, base: ModelConfig, folder: Pa
     has_adapter = isinstance(trainer.accelerator.unwrap_model(trainer.model), PeftModel)
     if not has_adapter and not trainer.is_deepspeed_enabled:
         trainer.model.to(dtype)  # trained in float32, because the optimizer keeps no copy of its own
-    trainer.save_model(str(folder / "adapter" if has_adapter else torn))
+    if has_adapter or is_deepspeed_zero3_enabled():
+        trainer.save_model(str(folder / "adapter" if has_adapter else torn))
+    elif state.is_main_process:  # which has all of it; under ZeRO-2 the trainer would write tied weights twice
+        trainer.accelerator.unwrap_model(trainer.model).save_pretrained(torn)
     state.wait_for_everyone()
     if has_adapter:
         unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]  # or each process would load a part of the base model

@@ -18,10 +18,18 @@ def check_launch(args: Any) -> None:
             f"{args.n_gpu} GPUs are visible to one process. Start one process for each, with accelerate launch, or set "
             "CUDA_VISIBLE_DEVICES to one of them."
         )
-    if args.deepspeed_plugin is not None and parse_flag_from_env("ACCELERATE_USE_CPU"):
+    if args.deepspeed_plugin is None:
+        return
+    if parse_flag_from_env("ACCELERATE_USE_CPU"):
         raise ConfigError(
             "accelerate leaves DeepSpeed out, without a word, when ACCELERATE_USE_CPU is set. Unset it: where there is "
             "no GPU, DeepSpeed takes the CPU by itself."
+        )
+    zero = args.deepspeed_plugin.deepspeed_config["zero_optimization"]
+    if zero["stage"] == 3 and not zero.get("stage3_gather_16bit_weights_on_model_save"):
+        raise ConfigError(
+            "with ZeRO-3 the trained model could not be saved: its weights would not be gathered. Set "
+            "zero3_save_16bit_model to true in the accelerate file."
         )
 
 
