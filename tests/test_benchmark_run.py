@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -29,12 +30,15 @@ from training.benchmarks.config import BenchmarkSource
 from training.benchmarks.file_hashes import MANIFEST, FileHashes
 from training.benchmarks.identity import hash_all_media, media_files
 from training.benchmarks.loaders.loading import LAYOUTS
+from training.benchmarks.model_inputs import prepare
 from training.benchmarks.open_judge import judge_text, load_open_judge_prompt
 from training.benchmarks.question import BenchmarkQuestion, MediaReference
 from training.benchmarks.results import JOURNAL, ROWS, SCORE, find_results, read_rows, result_folder
 from training.benchmarks.run_config import BenchmarkRun
 from training.benchmarks.running import JUDGE_JOURNAL, run_benchmarks
 from training.benchmarks.sources import BEYOND_LIMIT, hub_place, load_benchmark
+from training.config import ModelConfig
+from training.models import load_processor
 from training.run import main as train
 from training.rundir import TrainingRun, keep_config
 
@@ -232,6 +236,11 @@ def test_other_processes_of_a_launch_do_nothing(world, tmp_path, server, monkeyp
     assert not server.asked and not (tmp_path / "run").exists()
 
 
+def kept_answers(run_dir):
+    journals = run_dir.rglob(JOURNAL)
+    return [entry["id"] for file in journals for entry in read_journal(file) if entry["text"] is not None]
+
+
 @pytest.mark.parametrize("num_before_kill", [3, 30])
 def test_killed_run_goes_on_to_the_same_score_and_asks_nothing_twice(world, tmp_path, num_before_kill):
     """A real command, killed -9 in the middle; only what was in flight then may be asked for again."""
@@ -244,15 +253,14 @@ def test_killed_run_goes_on_to_the_same_score_and_asks_nothing_twice(world, tmp_
         path = write_run(tmp_path / "config.yaml", values)
         command = [sys.executable, "-m", "training.benchmarks", "run", str(path)]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        while process.poll() is None and server.answered.total() < num_before_kill:
-            time.sleep(0.005)
+        while process.poll() is None and len(kept_answers(tmp_path / "run")) < num_before_kill:
+            time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         _, errors = process.communicate()
         assert process.returncode == -signal.SIGKILL, errors.decode()
-        journals = (tmp_path / "run").rglob(JOURNAL)
-        kept = [entry for file in journals for entry in read_journal(file) if entry["text"] is not None]
+        kept = kept_answers(tmp_path / "run")
         asked_before = server.asked.copy()
-        assert len(kept) > 0 and len(find_results(tmp_path / "run")) < len(whole)
+        assert len(find_results(tmp_path / "run")) < len(whole)
         assert main(["run", str(path)]) == 0
     resumed = {(found.benchmark, found.fingerprint.prompt): found for _, found in find_results(tmp_path / "run")}
     assert resumed.keys() == whole.keys()
@@ -292,6 +300,24 @@ def test_all_eight_score_the_same_in_process_and_through_a_server(world, tiny, t
             question.uid for question in load_benchmark(key[0], source, "official").questions
         ]
     assert num_outputs > 100
+
+
+def test_prompts_that_are_prepared_at_the_same_time_do_not_change_each_other(tiny):
+    """Whether special tokens are split is a switch of the tokenizer, which the threads of a batch share."""
+    processor = load_processor(ModelConfig(name=tiny, dtype="float32"))
+    texts = [f"{number}: what is <|im_end|> for? " * 5 for number in range(300)]
+
+    def prepared(text):
+        return prepare(processor, text, None, send="images").ids
+
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            together = list(pool.map(prepared, texts))
+    finally:
+        sys.setswitchinterval(interval_s)
+    assert together == [prepared(text) for text in texts]
 
 
 # --- the stage of a training --------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ Text is tokenised apart from what the template writes around it, so that a quest
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -23,6 +24,8 @@ from training.positions import IMAGE, VIDEO
 
 _TYPES: Final[Mapping[str, int]] = {"image": IMAGE, "video": VIDEO}
 _TEXT: Final = "the-text-of-this-turn"
+# split_special_tokens is a switch of the tokenizer itself: another thread would encode its placeholders as text.
+_ENCODING: Final = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,9 +47,10 @@ def prepare(
     visions = () if media is None else tuple(_see(media, processor, send))
     head, tail = _around_text(processor, [vision.kind for vision in visions])
     encode = processor.tokenizer.encode
-    ids = [*encode(head, add_special_tokens=False)]
-    ids += encode(text, add_special_tokens=False, split_special_tokens=True)
-    ids += encode(tail, add_special_tokens=False)
+    with _ENCODING:
+        ids = [*encode(head, add_special_tokens=False)]
+        ids += encode(text, add_special_tokens=False, split_special_tokens=True)
+        ids += encode(tail, add_special_tokens=False)
     return Prepared(tuple(_expand(ids, visions, processor)), visions)
 
 
