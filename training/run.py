@@ -101,18 +101,18 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _act(config: TrainConfig, args: argparse.Namespace) -> None:
-    if args.stage == "benchmark":
-        from training.pipeline import benchmark
-
-        benchmark(config, is_dry_run=args.dry_run)
-        return
-    if args.dry_run:
+    if args.dry_run and args.stage != "benchmark":
         from training.estimate import count_rows, print_estimate
 
         print_estimate(config, num_rows=count_rows(config))
         return
-    from training.pipeline import compare, push, run
+    from training.pipeline import benchmark, compare, push, run
 
+    if args.stage == "benchmark":
+        if args.compare is not None or args.push is not None:
+            raise ConfigError("--stage benchmark only scores. Give --compare or --push in a command of its own.")
+        benchmark(config, is_dry_run=args.dry_run)
+        return
     if args.compare is not None:
         compare(config, args.compare, args.seeds)
     else:
