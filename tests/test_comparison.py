@@ -9,6 +9,7 @@ from rich.console import Console
 from curation.errors import RunDirectoryError
 from tests.training_runs import evaluation
 from training.comparison import mean_of, print_comparison, summarise
+from training.evaluation_facts import SampledScores
 
 SEEDS = (0, 1, 2)
 
@@ -89,6 +90,16 @@ def test_table_is_printed_and_lies_as_a_page_with_pictures(tmp_path):
     text = page.read_text().replace("\u00a0", " ")
     assert "57.0 %" in text and "<script" not in text and text.count("data:image/png") == 2
     assert {path.name for path in page.parent.iterdir()} == {"comparison.html", "accuracy.png", "sufficient.png"}
+
+
+def test_sampled_scores_have_a_table_and_a_picture_of_their_own(tmp_path):
+    sampled = SampledScores(temperature=1.0, num_well_formed=900, sum_score=450.0, num_judged=1000, num_sufficient=425)
+    found = {key: one.model_copy(update={"sampled": sampled}) for key, one in scores().items()}
+    out = io.StringIO()
+    page = print_comparison(summarise(found), tmp_path, Console(file=out, width=80))
+    printed = out.getvalue().replace("\u00a0", " ")
+    assert "Held-out accuracy, sampled" in printed and "45.0 %" in printed and "42.5 %" in printed
+    assert (page.parent / "accuracy_sampled.png").is_file() and (page.parent / "sufficient_sampled.png").is_file()
 
 
 def test_hostile_variant_name_is_shown_and_not_run(tmp_path):

@@ -5,6 +5,7 @@ import dataclasses
 import datasets
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from curation.judge import Verdict
 from curation.prompts import load_trace_prompt
@@ -13,7 +14,7 @@ from tests.training_world import ROOT, build_world
 from training.collate import Collator
 from training.config import DatasetConfig, EvaluationConfig, ModelConfig, ScratchConfig
 from training.data import load_rows
-from training.held_out import Prediction, name_kinds, predict, score_majority, split_held_out, summarise
+from training.held_out import Prediction, count_sampled, name_kinds, predict, score_majority, split_held_out, summarise
 from training.judging import Judged
 from training.models import load_model, load_processor
 from training.scratch import build_model
@@ -61,6 +62,18 @@ def test_malformed_completions_stay_in_every_denominator():
     assert unjudged.sufficient_share is None
 
 
+def test_sampled_completions_are_counted_by_the_same_rules():
+    predictions = [
+        prediction(0, 1.0, verdict="sufficient"),
+        prediction(1, 0.5, verdict="insufficient"),
+        prediction(2, 0.0, well_formed=False, observation=False),
+        prediction(3, 0.0),
+    ]
+    found = count_sampled(predictions, temperature=1.0, is_judged=True)
+    assert (found.num_well_formed, found.sum_score, found.num_judged, found.num_sufficient) == (3, 1.5, 3, 1)
+    assert count_sampled(predictions, temperature=1.0, is_judged=False).num_judged == 2
+
+
 def test_no_clip_is_on_both_sides_of_the_split():
     rows = datasets.Dataset.from_dict({"path": [f"./clips/{number // 3}.mp4" for number in range(600)]})
     kept, out = split_held_out(rows, 0.25)
@@ -96,10 +109,10 @@ def test_batches_of_any_size_give_each_row_its_own_completion_and_verdict(tmp_pa
     collator = Collator(processor, video, prompt, with_target=False, padding_side="left")
     rows = list(rows.select(range(7)))
 
-    def written(size, template="full", judge=None):
+    def written(size, judge=None, **more):
         limits = EvaluationConfig(batch_size=size, max_completion_tokens=6)
         return predict(
-            model, processor, collator, rows, limits, template=template, judge=judge, progress=lambda _: None
+            model, processor, collator, rows, limits, template="full", judge=judge, progress=lambda _: None, **more
         )
 
     alone, together = written(1), written(3)
@@ -108,3 +121,7 @@ def test_batches_of_any_size_give_each_row_its_own_completion_and_verdict(tmp_pa
     judge = Echo(rows[0]["id"])
     written(3, judge=judge)
     assert judge.seen == []  # nothing well-formed came out of random weights, so nobody was asked
+    model.generation_config = GenerationConfig(repetition_penalty=50.0)
+    assert written(3) == alone  # greedy is greedy, whatever the model's own config would add
+    model.generation_config = GenerationConfig(do_sample=True, top_k=1, temperature=0.1)
+    assert written(3, temperature=5.0) != alone  # and sampling is from the whole distribution

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from curation.errors import RunDirectoryError
 from training.evaluation_facts import Evaluation
-from training.measures import MEASURES, Measure
+from training.measures import WELL_FORMED, Measure, measures_of
 from training.plots import draw_seeds, write_figure
 from training.report_html import Cell, Picture, Row, Section, Table, picture, write_page
 from training.report_words import DASH, NARROW, percent
@@ -63,6 +63,7 @@ class VariantSummary:
     """One variant. shares: measure -> its mean; None where a seed has no such share (nothing was judged).
 
     differences: (measure, reference variant) -> variant minus reference, over the seeds that both have.
+    measures: those that were taken, of any variant.
     """
 
     variant: str
@@ -70,6 +71,7 @@ class VariantSummary:
     num_questions: int
     shares: Mapping[str, SeedMean | None]
     differences: Mapping[tuple[str, str], SeedMean]
+    measures: tuple[Measure, ...]
 
 
 def summarise(evaluations: Mapping[tuple[str, int], Evaluation]) -> list[VariantSummary]:
@@ -86,19 +88,21 @@ def summarise(evaluations: Mapping[tuple[str, int], Evaluation]) -> list[Variant
             f"the variants were scored on different numbers of questions, {sorted(counts)}, and cannot be compared. "
             "Delete their evaluation/ folders and run the comparison again."
         )
+    measures = measures_of(evaluations.values())
     return [
         VariantSummary(
             variant,
             tuple(found),
             next(iter(found.values())).num_questions,
-            {measure.name: _mean_share(measure, found) for measure in MEASURES},
+            {measure.name: _mean_share(measure, found) for measure in measures},
             {
                 (measure.name, reference): difference
-                for measure in MEASURES
+                for measure in measures
                 for reference in REFERENCES
                 if reference != variant
                 and (difference := _difference(measure, found, by_variant.get(reference, {}))) is not None
             },
+            measures,
         )
         for variant, found in by_variant.items()
     ]
@@ -118,7 +122,7 @@ def print_comparison(summaries: Sequence[VariantSummary], folder: Path, console:
     """Print a table for each measure; write comparison.html and its pictures to `folder`. Returns the page."""
     page = _tabulate(summaries)
     console = console or Console()
-    for measure in MEASURES:  # one below the other, so that they fit 80 columns
+    for measure in _measures(summaries):  # one below the other, so that they fit 80 columns
         console.print(_console_table(summaries, measure))
     console.print(page.note, style="dim", highlight=False)
     folder.mkdir(parents=True, exist_ok=True)
@@ -174,21 +178,30 @@ def _console_table(summaries: Sequence[VariantSummary], measure: Measure) -> Con
 
 def _tabulate(summaries: Sequence[VariantSummary]) -> Table:
     references = [name for name in REFERENCES if any(name == summary.variant for summary in summaries)]
-    named = list(MEASURES[:2])
+    named = _headed(summaries)
     headings = ["variant", "seeds"]
     for measure in named:
         headings += [measure.name.lower(), *(f"over {reference}" for reference in references)]
-    headings.append(MEASURES[2].name.lower())
+    headings.append(WELL_FORMED.name.lower())
     rows = []
     for summary in summaries:
         cells = [Cell(str(len(summary.seeds)))]
         for measure in named:
             cells.append(_share(summary.shares[measure.name]))
             cells += [_points(summary.differences.get((measure.name, reference))) for reference in references]
-        cells.append(_share(summary.shares[MEASURES[2].name]))
+        cells.append(_share(summary.shares[WELL_FORMED.name]))
         rows.append(Row(summary.variant, tuple(cells)))
     num_questions = f" {summaries[0].num_questions:,} questions." if summaries else ""
     return Table(tuple(headings), tuple(rows), _NOTE + num_questions)
+
+
+def _measures(summaries: Sequence[VariantSummary]) -> tuple[Measure, ...]:
+    return summaries[0].measures if summaries else ()
+
+
+def _headed(summaries: Sequence[VariantSummary]) -> list[Measure]:
+    """What is worth a picture: well-formed is nearly always all."""
+    return [measure for measure in _measures(summaries) if measure is not WELL_FORMED]
 
 
 def _share(mean: SeedMean | None) -> Cell:
@@ -205,7 +218,7 @@ def _half(mean: SeedMean) -> str:
 
 def _draw(summaries: Sequence[VariantSummary], folder: Path) -> list[Picture]:
     pictures = []
-    for measure in MEASURES[:2]:
+    for measure in _headed(summaries):
         rows = [
             (summary.variant, share.values, share.interval)
             for summary in summaries
@@ -213,7 +226,7 @@ def _draw(summaries: Sequence[VariantSummary], folder: Path) -> list[Picture]:
         ]
         if not rows:
             continue
-        path = folder / f"{measure.name.split()[0].lower()}.png"
+        path = folder / f"{measure.slug}.png"
         write_figure(partial(draw_seeds, rows, unit=f"{measure.name.lower()}, %"), path)
         reading = ", ".join(f"{name} {percent(fmean(values))}" for name, values, _ in rows)
         meaning = "Dots: seeds. Diamond: their mean, with its 95 % interval. The axis does not begin at 0."

@@ -247,12 +247,14 @@ class EvaluationConfig(Config):
     """The section `evaluation:`, questions about clips that no stage trains on; decoding is greedy.
 
     held_out_share: of the clips, chosen by a hash of their path. 0 = no evaluation. max_questions: the first ones.
+    sample_at: a temperature at which every question is answered once more, reported apart; null = not.
     """
 
     held_out_share: Share = 0.0
     max_questions: PositiveInt | None = None
     batch_size: PositiveInt = 8
     max_completion_tokens: PositiveInt = 1024
+    sample_at: PositiveFloat | None = None
 
 
 class TrainConfig(Config):

@@ -36,11 +36,21 @@ class KindScore(_Part):
         return self
 
 
+class SampledScores(_Part):
+    """The same questions answered once more, by chance: what RL trains is the distribution that it samples from."""
+
+    temperature: Annotated[float, Field(gt=0)]
+    num_well_formed: NonNegativeInt
+    sum_score: NonNegativeFloat
+    num_judged: NonNegativeInt
+    num_sufficient: NonNegativeInt
+
+
 class Evaluation(_Part):
-    """Counts and sums, never means, so that nothing unscored hides in a denominator.
+    """Counts and sums of greedy completions, never means, so that nothing unscored hides in a denominator.
 
     model: folder or hub name. num_judged: observations with a verdict; the others are in no share. majority_score: of
-    the most frequent answer of each kind, over all questions. seconds: wall time.
+    the most frequent answer of each kind, over all questions. seconds: wall time. sampled: None when it was not asked.
     """
 
     model: Annotated[str, Field(min_length=1)]
@@ -53,14 +63,16 @@ class Evaluation(_Part):
     by_kind: tuple[KindScore, ...]
     majority_score: Share
     seconds: NonNegativeFloat
+    sampled: SampledScores | None = None
 
     @model_validator(mode="after")
     def _counts_fit(self) -> Self:
-        _check_sum(self.sum_score, self.num_questions)
-        if self.num_well_formed > self.num_questions or self.num_judged > self.num_questions:
-            raise ValueError(f"num_well_formed and num_judged are at most num_questions, {self.num_questions}")
-        if self.num_sufficient > self.num_judged:
-            raise ValueError(f"num_sufficient {self.num_sufficient} is more than num_judged {self.num_judged}")
+        for found in (self, self.sampled) if self.sampled is not None else (self,):
+            _check_sum(found.sum_score, self.num_questions)
+            if found.num_well_formed > self.num_questions or found.num_judged > self.num_questions:
+                raise ValueError(f"num_well_formed and num_judged are at most num_questions, {self.num_questions}")
+            if found.num_sufficient > found.num_judged:
+                raise ValueError(f"num_sufficient {found.num_sufficient} is more than num_judged {found.num_judged}")
         if sum(kind.num_questions for kind in self.by_kind) != self.num_questions:
             raise ValueError(f"by_kind does not sum to num_questions, {self.num_questions}")
         return self

@@ -34,7 +34,14 @@ from curation.tasks import score_answer
 from curation.trace import Block
 from training.collate import Collator
 from training.config import EvaluationConfig, ModelConfig, TrainConfig
-from training.evaluation_facts import EvaluatedStage, Evaluation, KindScore, load_evaluation, write_evaluation
+from training.evaluation_facts import (
+    EvaluatedStage,
+    Evaluation,
+    KindScore,
+    SampledScores,
+    load_evaluation,
+    write_evaluation,
+)
 from training.frame_cache import build_cache
 from training.held_out_split import is_held_out
 from training.judging import JudgeAsk, ObservationJudge, PendingVerdicts, RewardJudge
@@ -98,35 +105,46 @@ def score_held_out(
     )
     mine = list(range(state.process_index, len(rows), state.num_processes))
     console = Console(stderr=True, quiet=not state.is_main_process)
+    sample_at = config.evaluation.sample_at
+    temperatures = (0.0,) if sample_at is None else (0.0, sample_at)
     with (
         raised_everywhere(),
         RewardJudge(config.judge, folder / "judge", state.process_index, state.num_processes)
         if config.judge
         else nullcontext() as judge,
-        show_progress(console, f"score {stage}", len(mine)) as progress,
+        show_progress(console, f"score {stage}", len(temperatures) * len(mine)) as progress,
     ):
-        predictions = predict(
-            model,
-            processor,
-            collator,
-            rows.select(mine),
-            config.evaluation,
-            template=template,
-            judge=judge,
-            progress=progress,
-        )
-    everyone = sorted(gather_object(list(zip(mine, predictions, strict=True))), key=itemgetter(0))
-    ordered = [prediction for _, prediction in everyone]
+        torch.manual_seed(state.process_index)  # the evaluation's own, whatever the seed of the training
+        taken = [
+            predict(
+                model,
+                processor,
+                collator,
+                rows.select(mine),
+                config.evaluation,
+                template=template,
+                judge=judge,
+                progress=progress,
+                temperature=temperature,
+            )
+            for temperature in temperatures
+        ]
+    greedy, *sampled = ([prediction for _, prediction in _gather(mine, predictions)] for predictions in taken)
     evaluation = summarise(
-        ordered,
+        greedy,
         list(rows),
         model=base.name,
         stage=stage,
         is_judged=config.judge is not None,
         seconds=time.monotonic() - began_s,
     )
+    if sample_at is not None:
+        scores = count_sampled(sampled[0], temperature=sample_at, is_judged=config.judge is not None)
+        evaluation = evaluation.model_copy(update={"sampled": scores})
     if state.is_main_process:
-        write_predictions(path.with_suffix(".parquet"), ordered)
+        write_predictions(path.with_suffix(".parquet"), greedy)
+        for predictions in sampled:
+            write_predictions(path.with_name(f"{stage}_sampled.parquet"), predictions)
         write_evaluation(path, evaluation)
     state.wait_for_everyone()
     return evaluation
@@ -142,15 +160,21 @@ def predict(
     template: Template,
     judge: ObservationJudge | None,
     progress: Callable[[int], None],
+    temperature: float = 0.0,
 ) -> list[Prediction]:
-    """One Prediction a row, in order. collator: without target, padded on the left. Raises UserError for bad media."""
+    """One Prediction a row, in order. collator: without target, padded on the left. temperature: 0 is greedy.
+
+    Raises UserError for bad media.
+    """
+    # What our own config leaves open would be filled from the model's, such as a repetition penalty.
+    model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
     token_bytes = load_token_bytes(processor.tokenizer)
     kinds = name_kinds(rows)
     predictions: list[Prediction] = []
     asked: list[tuple[list[int], PendingVerdicts]] = []
     for start in range(0, len(rows), config.batch_size):
         batch = [rows[number] for number in range(start, min(start + config.batch_size, len(rows)))]
-        completions = _generate(model, processor, collator(batch), config)
+        completions = _generate(model, processor, collator(batch), config, temperature)
         places, asks = [], []
         for row, ids in zip(batch, completions, strict=True):
             prediction, observation = _read(row, ids, token_bytes, kinds[len(predictions)], template)
@@ -194,19 +218,30 @@ def summarise(
         )
         for kind, found in sorted(by_kind.items())
     ]
-    verdicts = Counter(prediction.verdict for prediction in predictions)
-    num_malformed = sum(is_judged and not prediction.has_observation for prediction in predictions)
+    num_judged, num_sufficient = _count_verdicts(predictions, is_judged=is_judged)
     return Evaluation(
         model=model,
         stage=stage,
         num_questions=len(predictions),
         num_well_formed=sum(prediction.is_well_formed for prediction in predictions),
         sum_score=sum(prediction.score for prediction in predictions),
-        num_judged=verdicts[SUFFICIENT] + verdicts[INSUFFICIENT] + num_malformed,
-        num_sufficient=verdicts[SUFFICIENT],
+        num_judged=num_judged,
+        num_sufficient=num_sufficient,
         by_kind=tuple(kinds),
         majority_score=sum(kind.majority_score * kind.num_questions for kind in kinds) / max(1, len(predictions)),
         seconds=seconds,
+    )
+
+
+def count_sampled(predictions: Sequence[Prediction], *, temperature: float, is_judged: bool) -> SampledScores:
+    """As `summarise` counts, of completions that were sampled."""
+    num_judged, num_sufficient = _count_verdicts(predictions, is_judged=is_judged)
+    return SampledScores(
+        temperature=temperature,
+        num_well_formed=sum(prediction.is_well_formed for prediction in predictions),
+        sum_score=sum(prediction.score for prediction in predictions),
+        num_judged=num_judged,
+        num_sufficient=num_sufficient,
     )
 
 
@@ -236,19 +271,34 @@ def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
     pq.write_table(pa.Table.from_pylist([asdict(prediction) for prediction in predictions]), path, compression="zstd")
 
 
-def _generate(model: Any, processor: Processor, batch: dict[str, Any], config: EvaluationConfig) -> Iterator[list[int]]:
+def _gather(mine: Sequence[int], predictions: Sequence[Prediction]) -> list[tuple[int, Prediction]]:
+    """Those of every process with the place of their row, in order."""
+    return sorted(gather_object(list(zip(mine, predictions, strict=True))), key=itemgetter(0))
+
+
+def _count_verdicts(predictions: Sequence[Prediction], *, is_judged: bool) -> tuple[int, int]:
+    """(judged, sufficient) observations; without a judge nothing is judged, with one a malformed one is."""
+    verdicts = Counter(prediction.verdict for prediction in predictions)
+    num_malformed = sum(is_judged and not prediction.has_observation for prediction in predictions)
+    return verdicts[SUFFICIENT] + verdicts[INSUFFICIENT] + num_malformed, verdicts[SUFFICIENT]
+
+
+def _generate(
+    model: Any, processor: Processor, batch: dict[str, Any], config: EvaluationConfig, temperature: float
+) -> Iterator[list[int]]:
     """The sampled ids of each row, up to the end of its turn."""
     inputs = {name: values.to(model.device) if isinstance(values, Tensor) else values for name, values in batch.items()}
     end = processor.tokenizer.eos_token_id
-    greedy = GenerationConfig(  # type: ignore[no-untyped-call]
-        do_sample=False,
+    sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+    decoding = GenerationConfig(  # type: ignore[no-untyped-call]
+        **(sampling if temperature else {"do_sample": False}),
         max_new_tokens=config.max_completion_tokens,
         suppress_tokens=list(processor.pad_ids.values()),
         eos_token_id=end,
         pad_token_id=processor.tokenizer.pad_token_id,
     )
     with torch.inference_mode():
-        sequences = model.generate(**inputs, generation_config=greedy)
+        sequences = model.generate(**inputs, generation_config=decoding)
     for row in sequences[:, batch["input_ids"].shape[1] :].tolist():
         yield row[: row.index(end) + 1] if end in row else row
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraint
 
 from curation.markdown import Markdown, fence, render
 from training.evaluation_facts import EvaluatedStage, Evaluation, wilson_interval
-from training.measures import MEASURES, MODEL_TITLES
+from training.measures import MODEL_TITLES, measures_of
 
 TEMPLATE: Final = "model_card.md.j2"
 TASK: Final = "video-text-to-text"  # the hub's name for it
@@ -155,7 +155,7 @@ def _held_out(evaluations: Mapping[EvaluatedStage, Evaluation]) -> list[dict[str
     """One line a stage and measure that was measured."""
     return [
         {"model": MODEL_TITLES[stage], "measure": measure.name, "num": number, "share": total / number, "ends": ends}
-        for measure in MEASURES
+        for measure in measures_of(evaluations.values())
         for stage, evaluation in evaluations.items()
         for total, number in (measure.count(evaluation),)
         if (ends := wilson_interval(total, number)) is not None

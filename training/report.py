@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from training.measures import MEASURES, MODEL_TITLES
+from training.measures import MODEL_TITLES, measures_of
 from training.panels import SHARE, Panel, panels_of
 from training.plots import draw_panel, mean_window, write_figure
 from training.report_facts import STAGE_TITLES, config_section, cost_section, data_section, rollout_section
@@ -68,7 +68,7 @@ def _tiles(record: RunRecord, stages: tuple[Stage, ...]) -> Iterator[Tile]:
     if record.evaluations:
         *earlier, last = record.evaluations.values()
         first = earlier[0] if earlier else None
-        for measure in MEASURES:
+        for measure in measures_of(record.evaluations.values()):
             before = None if first is None else measure.share(first)
             note = f"{MODEL_TITLES[last.stage]}, {last.num_questions:,} questions"
             if first is not None and before is not None:

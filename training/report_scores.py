@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from training.evaluation_facts import EvaluatedStage, Evaluation, wilson_interval
-from training.measures import ACCURACY, MEASURES, MODEL_TITLES
+from training.measures import ACCURACY, MODEL_TITLES, measures_of
 from training.plots import draw_intervals, write_figure
 from training.report_html import Cell, Picture, Row, Section, Table, picture
 from training.report_words import DASH, ends, percent
@@ -40,14 +40,15 @@ def score_section(record: RunRecord, folder: Path) -> Section:
                 *(_share_cell(*measure.count(evaluation)) for _, evaluation in columns),
             ),
         )
-        for measure in MEASURES
+        for measure in measures_of(evaluations.values())
     )
     stages: tuple[Stage, ...] = ("sft", "rl") if record.config is None else stages_of(record.config.variant)
     missing = [MODEL_TITLES[stage] for stage in stages if stage not in evaluations]
     return Section(
         "Held-out scores",
         lead="Questions about clips that no stage trained on. A completion that misses the template scores 0; an "
-        "observation without a verdict is in no share.",
+        "observation without a verdict is in no share. Decoding is greedy; sampled: one more completion of each "
+        "question at the temperature of training.",
         absences=(f"Not there yet: the scores {' and '.join(missing)}.",) if missing else (),
         tables=(Table(headings, rows, _INTERVAL_NOTE), _kinds(evaluations)),
         pictures=tuple(_score_pictures(evaluations, folder)),
@@ -80,7 +81,7 @@ def _kinds(evaluations: Mapping[EvaluatedStage, Evaluation]) -> Table:
 
 
 def _score_pictures(evaluations: Mapping[EvaluatedStage, Evaluation], folder: Path) -> Iterator[Picture]:
-    for measure in MEASURES:
+    for measure in measures_of(evaluations.values()):
         rows = [
             (MODEL_TITLES[stage], share, wilson_interval(*measure.count(evaluation)))
             for stage, evaluation in evaluations.items()
@@ -90,7 +91,7 @@ def _score_pictures(evaluations: Mapping[EvaluatedStage, Evaluation], folder: Pa
             continue
         last = list(evaluations.values())[-1]
         marks = {"most frequent answer": last.majority_score} if measure is ACCURACY else {}
-        path = folder / f"held_out_{measure.name.split()[0].lower()}.png"
+        path = folder / f"held_out_{measure.slug}.png"
         write_figure(partial(draw_intervals, rows, unit=f"{measure.name.lower()}, %", marks=marks), path)
         reading = ", ".join(f"{model} {percent(share)}" for model, share, _ in rows)
         yield picture(path, title=measure.name, meaning="On held-out clips, with 95 % intervals.", reading=reading)
