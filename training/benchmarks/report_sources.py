@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, cast, get_args
 
 import yaml
 
@@ -99,7 +99,7 @@ def variant_of(run_dir: Path, model: str) -> str | None:
         return None
     named = values.get("variant") if isinstance(values, dict) else None
     known = get_args(Variant)
-    if named not in known or Path(model).parts[-2:] != (stages_of(named)[-1], "model"):
+    if named not in known or Path(model).parts[-2:] != (stages_of(cast("Variant", named))[-1], "model"):
         return None
     branch = _BRANCH.fullmatch(run_dir.resolve().name)
     if run_dir.resolve().parent.name == "compare" and branch is not None and branch["variant"] in known:
