@@ -18,6 +18,7 @@ from curation.errors import FatalEngineError
 from tests.rl_world import ScriptedJudge, collator_of, load_world, plain_args, rows_of, script_generation
 from training.judging import JudgeAsk, PendingVerdicts
 from training.pa_grpo import PAGRPOTrainer
+from training.ranks import leave
 from training.rewards import RewardConfig
 
 LINE = "the judge gave no verdict in 5 updates in a row"
@@ -60,7 +61,7 @@ def main(world: Path, out: Path, who: str) -> None:
     except (FatalEngineError, OSError) as error:
         told = f"{type(error).__name__} after {trainer.state.global_step}: {error}"
         (out / f"rank-{PartialState().process_index}.txt").write_text(told)
-    torch.distributed.destroy_process_group()
+    leave()
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from tests.rl_world import rows_of
 from training import checkpoints
 from training.config import TrainConfig
 from training.data import TrainingRows
+from training.ranks import leave
 from training.sft import train_sft
 
 OBSERVATIONS = ("a red circle moves left", "a blue square", "a green ball stands still and a red one moves to it")
@@ -124,6 +125,7 @@ def main(world: Path, run_dir: Path, how: str) -> None:
         _die_in_a_checkpoint(int(how.rpartition("-")[2]))
     config = shared(world, run_dir, 2) if how == "two" else resumable(world, run_dir)
     train_sft(config, config.model, training_rows(trace_rows(world)), run_dir / "sft")
+    leave()
 
 
 if __name__ == "__main__":

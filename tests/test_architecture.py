@@ -42,6 +42,7 @@ HEAVY = {
         "training/checkpoints.py",
         "training/estimate.py",
         "training/held_out.py",
+        "training/ranks.py",
         "training/rl.py",
         "training/advantages.py",
         "training/benchmarks/generating.py",

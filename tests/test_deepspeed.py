@@ -8,6 +8,7 @@ import json
 import math
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -326,10 +327,18 @@ def test_a_run_killed_in_each_stage_ends_like_an_uninterrupted_one(trained, worl
         assert texts[0] == texts[1], path.name
 
 
-def test_pictures_and_clips_that_processes_hold_in_another_mix_do_not_hang_zero_3(tmp_path):
-    """In SFT; a pass of the vision tower is collective there. The losses are those of one process without DeepSpeed."""
+def test_two_nodes_train_as_one_whatever_mix_of_pictures_and_clips_each_of_them_holds(tmp_path):
+    """SFT with ZeRO-3, where a pass of the vision tower is collective; the losses are those of one process without."""
     world = rl_world.build_world(tmp_path / "world")
-    finish(3, ["-m", "tests.sft_world", str(world), str(tmp_path / "two"), "two"], tmp_path / "log")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    nodes = ["--num_machines", "2", "--main_process_ip", "127.0.0.1", "--main_process_port", str(port)]
+    words = ["-m", "tests.sft_world", str(world), str(tmp_path / "two"), "two"]
+    second = [*nodes, "--machine_rank", "1", *words]
+    with launched(3, second, tmp_path / "second.log"):
+        finish(3, [*nodes, "--machine_rank", "0", *words], tmp_path / "first.log")
+    assert json.loads((tmp_path / "two/sft/stage.json").read_text())["hardware"] == "2 x CPU"
     config = shared(world, tmp_path / "one", 1)
     train_sft(config, config.model, training_rows(trace_rows(world)), tmp_path / "one/sft")
     expected, found = logged(tmp_path / "one/sft"), logged(tmp_path / "two/sft")

@@ -137,7 +137,7 @@ def save_model(trainer: Any, processor: Processor, base: ModelConfig, folder: Pa
     has_adapter = isinstance(trainer.accelerator.unwrap_model(trainer.model), PeftModel)
     if not has_adapter and not trainer.is_deepspeed_enabled:
         trainer.model.to(dtype)  # trained in float32, because the optimizer keeps no copy of its own
-    if has_adapter or is_deepspeed_zero3_enabled():
+    if has_adapter or is_deepspeed_zero3_enabled():  # type: ignore[no-untyped-call]
         trainer.save_model(str(folder / "adapter" if has_adapter else torn))
     elif state.is_main_process:  # which has all of it; under ZeRO-2 the trainer would write tied weights twice
         trainer.accelerator.unwrap_model(trainer.model).save_pretrained(torn)

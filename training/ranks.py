@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch.distributed
 from accelerate.utils import gather_object, parse_flag_from_env
 
 from curation.errors import ConfigError, UserError
@@ -47,3 +48,9 @@ def raised_everywhere() -> Iterator[None]:
     faults = [fault for fault in [met, *gather_object([met])] if fault is not None]
     if faults:
         raise faults[0]
+
+
+def leave() -> None:
+    """The last act of a process whose run is done: ended by the interpreter, its connections would abort it."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

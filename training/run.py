@@ -113,12 +113,15 @@ def _act(config: TrainConfig, args: argparse.Namespace) -> None:
             raise ConfigError("--stage benchmark only scores. Give --compare or --push in a command of its own.")
         benchmark(config, is_dry_run=args.dry_run)
         return
+    from training.ranks import leave
+
     if args.compare is not None:
         compare(config, args.compare, args.seeds)
     else:
         run(config, args.stage)
     if args.push is not None:
         push(config, args.push)
+    leave()
 
 
 def _load(path: Path, overrides: Sequence[str]) -> TrainConfig:
