@@ -100,7 +100,9 @@ def test_finished_results_are_read_and_nobody_is_asked_again(world, tmp_path, se
     assert server.asked.total() == num_asked and second == first
     assert all(path.read_bytes() == before for path, before in written.items())
     lines = capsys.readouterr().out.splitlines()
-    assert sum(line.endswith("(finished before)") for line in lines) == 6 and len(lines) == 14
+    assert sum(line.endswith("(finished before)") for line in lines) == 6
+    assert sum(line.startswith("Table 1") for line in lines) == 4  # of both runs, with either prompt
+    assert lines[-1].endswith("benchmark/report.html") and (tmp_path / "run/benchmark/report.html").is_file()
 
 
 def test_unfinished_result_is_scored_again_from_its_journal(world, tmp_path, server):

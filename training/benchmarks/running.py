@@ -30,6 +30,7 @@ from training.benchmarks.planning import BenchmarkTask, find_finished, plan_task
 from training.benchmarks.protocols import TITLES, BenchmarkScore, ScoredRow, Tally, score_questions, summarise
 from training.benchmarks.question import BenchmarkQuestion
 from training.benchmarks.rendering import render_prompt
+from training.benchmarks.report import print_tables, write_benchmark_report
 from training.benchmarks.results import (
     FOLDER,
     JOURNAL,
@@ -56,10 +57,11 @@ def run_benchmarks(
     console: Console | None = None,
     out: Console | None = None,
 ) -> None:
-    """Score `model` on every chosen benchmark with every prompt; run_dir/benchmark gets the results.
+    """Score `model` on every chosen benchmark with every prompt; run_dir/benchmark gets the results and a report.
 
-    console: for bars; out: for a line a result. Of several processes the first does it all and the others return at
-    once: none waits for hours in a collective that gives up. Raises UserError subclasses, each with one line.
+    console: for bars; out: for a line a result, then the paper's table with ours beside. Of several processes the first
+    does it all and the others return at once: none waits for hours in a collective that gives up. Raises UserError
+    subclasses, each with one line.
     """
     if os.environ.get("RANK", "0") != "0":
         return
@@ -78,7 +80,9 @@ def run_benchmarks(
                     _say(out, f"{summary_line(result)} (finished before)")
                 else:
                     _say(out, summary_line(run_task(task, config, answerer, trace_prompt, console)))
-        _say(out, f"next     python -m training.benchmarks report {run_dir}")
+        out.print()
+        print_tables(run_dir, console=out)
+        _say(out, f"report   {write_benchmark_report(run_dir)}")
 
 
 def check_engines(config: BenchmarkConfig) -> None:
