@@ -7,11 +7,13 @@ for the judge of curation, whose verdicts and parser these are.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final
+
+from rich.console import Console
 
 from curation.answers import Ask, Caller, answer
 from curation.budget import FREE, Budget, known_price, load_prices
@@ -22,8 +24,10 @@ from curation.engines.dispatch import Limiter
 from curation.errors import ServerDown
 from curation.journal import content_key
 from curation.judge import JUDGE_SCHEMA, read_verdict, render_judge_prompt
+from curation.progress import show_progress
 from curation.prompts import Prompt, load_judge_prompt, render_question
-from training.benchmarks.config import OpenJudgeConfig
+from training.benchmarks.answers import official_passage, videor1_passage
+from training.benchmarks.config import BenchmarkConfig, OpenJudgeConfig
 from training.benchmarks.question import BenchmarkQuestion
 
 PROMPT: Final = "open_judge.txt"
@@ -58,22 +62,32 @@ def judge_text(prompt: Prompt, question: BenchmarkQuestion, passage: str) -> str
 
 
 def judge_open_answers(
-    config: OpenJudgeConfig,
-    passages: Mapping[str, tuple[BenchmarkQuestion, str]],
+    config: BenchmarkConfig,
+    questions: Iterable[BenchmarkQuestion],
+    outputs: Mapping[str, str | None],
     journal: Path,
-    *,
-    progress: Callable[[int], None],
+    console: Console,
 ) -> dict[str, bool | None]:
-    """Verdicts by the questions' uid; None when `tries` replies were none. What failed earlier is asked again.
+    """Verdicts on the open questions that were answered, by uid; None when `tries` replies were none.
 
-    passages: uid -> the question and what was answered. Raises FatalEngineError and ConfigError; verdicts are kept.
+    outputs: uid -> what the model wrote. Without a judge there is no verdict on anything. What failed earlier is asked
+    again. Raises FatalEngineError and ConfigError; verdicts are kept.
     """
-    try:
-        return asyncio.run(_judge(config, passages, journal, progress))
-    except ServerDown as error:
-        raise ServerDown(
-            f"the judge: {error.what}", ". See to it and run the same command again: verdicts are kept."
-        ) from error
+    find_passage = videor1_passage if config.protocol == "videor1" else official_passage
+    passages = {
+        question.uid: (question, find_passage(text))
+        for question in questions
+        if question.kind == "open" and (text := outputs.get(question.uid)) is not None and text.strip()
+    }
+    if config.judge is None or not passages:
+        return {}
+    with show_progress(console, "judge", len(passages)) as advance:
+        try:
+            return asyncio.run(_judge(config.judge, passages, journal, advance))
+        except ServerDown as error:
+            raise ServerDown(
+                f"the judge: {error.what}", ". See to it and run the same command again: verdicts are kept."
+            ) from error
 
 
 async def _judge(

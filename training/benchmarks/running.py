@@ -23,7 +23,6 @@ from curation.progress import show_progress
 from curation.prompts import Prompt
 from curation.rundir import hold_folder
 from training.benchmarks.answering import Answerer, BenchmarkAnswer, BenchmarkAsk, open_answerer, read_seconds
-from training.benchmarks.answers import official_passage, videor1_passage
 from training.benchmarks.config import BenchmarkConfig
 from training.benchmarks.open_judge import check_judge, judge_open_answers
 from training.benchmarks.planning import BenchmarkTask, find_finished, plan_tasks
@@ -120,7 +119,8 @@ def run_task(
         answers = answerer.answer(asks, task.folder / JOURNAL, progress=advance, retry_failed=True)
     if line := describe_failures(answers):
         _say(console, line)
-    verdicts = _judge(task, config, questions, answers, console)
+    outputs = {uid: found.text for uid, found in answers.items()}
+    verdicts = judge_open_answers(config, questions, outputs, task.folder / JUDGE_JOURNAL, console)
     rows = score_questions(
         task.loaded.questions,
         {
@@ -158,28 +158,6 @@ def describe_failures(answers: Mapping[str, BenchmarkAnswer]) -> str | None:
     uid, first = next(iter(failed.items()))
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
     return f"  no output: {reasons}; the first is {uid}: {first.detail}"
-
-
-def _judge(
-    task: BenchmarkTask,
-    config: BenchmarkConfig,
-    questions: Sequence[BenchmarkQuestion],
-    answers: Mapping[str, BenchmarkAnswer],
-    console: Console,
-) -> dict[str, bool | None]:
-    """Verdicts on the open questions that were answered; none without a judge."""
-    if config.judge is None:
-        return {}
-    find_passage = videor1_passage if config.protocol == "videor1" else official_passage
-    passages = {
-        question.uid: (question, find_passage(text))
-        for question in questions
-        if question.kind == "open" and (text := answers[question.uid].text) and text.strip()
-    }
-    if not passages:
-        return {}
-    with show_progress(console, "judge", len(passages)) as advance:
-        return judge_open_answers(config.judge, passages, task.folder / JUDGE_JOURNAL, progress=advance)
 
 
 def _result(task: BenchmarkTask, answerer: Answerer, score: BenchmarkScore) -> BenchmarkResult:

@@ -18,7 +18,6 @@ from curation.prompts import Prompt
 from training.benchmarks.analyses.sufficiency import Condition, Observer, ask_under, conditions_of
 from training.benchmarks.analyses.written_observations import WrittenObservations, read_observations
 from training.benchmarks.answering import Answerer, BenchmarkAnswer
-from training.benchmarks.answers import official_passage, videor1_passage
 from training.benchmarks.config import BenchmarkConfig, PromptName
 from training.benchmarks.open_judge import judge_open_answers
 from training.benchmarks.planning import judge_of
@@ -91,7 +90,9 @@ def answer_conditions(
         asks = ask_under(condition, observed.loaded, observed.observations, prompt, trace_prompt)
         with show_progress(console, f"{name} {number}/{len(observed.conditions)}", len(asks)) as advance:
             found = answerer.answer(asks, folder / f"{name}.jsonl", progress=advance, retry_failed=True)
-        verdicts = _judge(observed.loaded, found, config, folder / f"{name}.judge.jsonl", console)
+        outputs = {uid: answer.text for uid, answer in found.items()}
+        journal = folder / f"{name}.judge.jsonl"
+        verdicts = judge_open_answers(config, observed.loaded.questions, outputs, journal, console)
         replies = {
             uid: Reply(answer.text, is_judged=uid in verdicts, verdict=verdicts.get(uid))
             for uid, answer in found.items()
@@ -99,23 +100,3 @@ def answer_conditions(
         answers[condition.name] = found
         rows[condition.name] = score_questions(observed.loaded.questions, replies, config.protocol)
     return Answered(observed, rows, answers, judge_of(observed.loaded, config))
-
-
-def _judge(
-    loaded: LoadedBenchmark,
-    answers: Mapping[str, BenchmarkAnswer],
-    config: BenchmarkConfig,
-    journal: Path,
-    console: Console,
-) -> dict[str, bool | None]:
-    """Verdicts on the open questions that were answered; none without a judge."""
-    find_passage = videor1_passage if config.protocol == "videor1" else official_passage
-    passages = {
-        question.uid: (question, find_passage(text))
-        for question in loaded.questions
-        if question.kind == "open" and question.uid in answers and (text := answers[question.uid].text) and text.strip()
-    }
-    if config.judge is None or not passages:
-        return {}
-    with show_progress(console, "judge", len(passages)) as advance:
-        return judge_open_answers(config.judge, passages, journal, progress=advance)
