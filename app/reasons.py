@@ -35,6 +35,8 @@ _WORDS: Final[Mapping[str, str]] = {
     "media:crashed": "the decoder crashed on the media file",
     "media:too_large": "the media file is larger than allowed",
     "media:aspect_ratio": "the picture is too narrow for the model",
+    "media:no_frames": "the part of the clip that is asked about holds no frame",
+    "media:needs_frames": "the server reads whole files, and this is a part of one or several",
     "media:wrong_kind": "the media file is not of the kind that the question says",
     "generate:poison": "the model's server refuses this request",
     "generate:exhausted": "the model's server brought no completion in all tries",
