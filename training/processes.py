@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final, Literal
 
 from curation.trace import Block, TraceFormatError, parse_blocks
@@ -64,7 +63,6 @@ class BlockTokens:
         return None if self.think is None or self.answer is None else self.think + self.answer
 
 
-@lru_cache(maxsize=1024)  # a step's segments, its judge's questions and its rewards part the same completions
 def split_processes(text: str, template: Template = "full") -> Processes:
     """Part a completion into its processes. Never raises, on any string.
 
