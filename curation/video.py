@@ -28,6 +28,8 @@ from curation.resizing import Resizer, SwscaleResizer
 
 PATCH: Final = 28  # pixels: a visual token of Qwen2.5-VL covers 28 x 28
 MAX_ASPECT_RATIO: Final = 200  # the Qwen processors refuse narrower pictures
+# From others (mpegts, mpeg, avi) decord gives other frames than asked for, without a word.
+_DECORD_CONTAINERS: Final = frozenset({"mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm"})
 
 RGB = npt.NDArray[np.uint8]
 
@@ -230,10 +232,13 @@ class _Fitting:
 def _read_by_decord(path: Path, config: VideoConfig, span: Span | None) -> Frames:
     """The same frames through decord, where decord is right (closed GOPs, no edit list, no AV1).
 
-    One thread and a reader of its own: with more, decord fails on VP9, and a shared reader crashes.
+    A container from which it takes wrong frames is refused. One thread and a reader of its own: with more, decord fails
+    on VP9, and a shared reader crashes.
     """
     decord = import_decord()
-    read_headers(path, max_source_pixels=config.max_source_pixels)
+    container = read_headers(path, max_source_pixels=config.max_source_pixels).container
+    if container not in _DECORD_CONTAINERS:
+        raise MediaError("corrupt", f"decord takes wrong frames from {container}: set video.reader=pyav")
     try:
         reader: Any = decord.VideoReader(os.fspath(path), num_threads=1)
         if not (num_source_frames := len(reader)):

@@ -159,6 +159,14 @@ def test_decord_gives_the_same_frames_where_it_is_right(clip_dir: Path, name: st
     assert np.abs(ours.frames.astype(int) - theirs.frames).max() <= 2
 
 
+@pytest.mark.parametrize("name", ["h264.ts", "mpeg2.mpg", "mpeg4.avi"])
+def test_container_from_which_decord_takes_wrong_frames_is_refused(clip_dir: Path, name: str) -> None:
+    pytest.importorskip("decord")
+    with pytest.raises(MediaError, match=r"wrong frames from (mpegts|mpeg|avi): set video\.reader=pyav") as caught:
+        read_frames(make(clip_dir, name), VideoConfig(reader="decord", num_frames=7))
+    assert caught.value.reason == "corrupt"
+
+
 def test_decord_that_is_not_installed_is_a_config_error_with_the_install_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
