@@ -37,7 +37,7 @@ HEAVY = {
         "training/model_card.py",
         "training/push.py",
     },
-    "decord": {"curation/video.py", "curation/frames_decord.py"},
+    "decord": {"curation/video.py"},
     "torch": {
         "training/checkpoints.py",
         "training/estimate.py",
