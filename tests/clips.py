@@ -6,7 +6,9 @@ really returned, whatever the codec and the target size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -72,7 +74,7 @@ def write_video(
     clockwise, as display metadata. open_gop: H.264 and HEVC only.
     """
     width, height = size
-    with av.open(str(path), "w", container_options=dict(container_options or {})) as container:
+    with _ordinary_thread(), av.open(str(path), "w", container_options=dict(container_options or {})) as container:
         stream = container.add_stream(codec, rate=fps, options={**_codec_options(codec, open_gop), **(options or {})})
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
         stream.codec_context.gop_size = gop
@@ -92,6 +94,22 @@ def write_video(
         if sound is not None:
             _mux_silence(container, sound, num_frames / fps)
     return path
+
+
+@contextmanager
+def _ordinary_thread() -> Iterator[None]:
+    """For root, SVT-AV1 makes the thread that encodes a real-time one, and with it every thread that it starts later.
+
+    Such threads may keep all others of the machine from running, and wait for them for ever.
+    """
+    if not hasattr(os, "sched_setscheduler"):
+        yield
+        return
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, priority)
 
 
 def _codec_options(codec: str, open_gop: bool) -> dict[str, str]:

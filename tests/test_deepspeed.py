@@ -6,19 +6,15 @@ What is asserted stands in what the runs left on disk. A run without DeepSpeed l
 import importlib.util
 import json
 import math
-import os
 import shutil
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -26,6 +22,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
 from tests import rl_world
+from tests.launches import finish, launched
 from tests.sft_world import logged, shared, trace_rows, training_rows
 from tests.training_world import ROOT, build_world, small, small_config
 from training import pipeline
@@ -33,16 +30,14 @@ from training.config import ModelConfig
 from training.models import load_processor
 from training.sft import train_sft
 
-BIN = Path(sys.executable).parent
-PATH = f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"
 MISSING = [
     *(["the package deepspeed"] if importlib.util.find_spec("deepspeed") is None else []),
-    *(name for name in ("g++", "ninja") if shutil.which(name, path=PATH) is None),
+    *(name for name in ("g++", "ninja") if shutil.which(name) is None),
 ]
-LIMIT_S = 400  # of one launch; a minute of it may be the compiler's, once a machine
+LIMIT_S = 300  # of one launch; a minute of it may be the compiler's, once a machine
 pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason=f"DeepSpeed needs {', '.join(MISSING)}, which is not here"),
-    pytest.mark.timeout(4 * LIMIT_S),
+    pytest.mark.timeout(3 * LIMIT_S),
 ]
 
 NUM_UPDATES = {"sft": 8, "rl": 5}
@@ -74,52 +69,17 @@ class Trained:
     lost: Mapping[str, Sequence[str]]
 
 
-@contextmanager
-def launched(zero_stage: int, words: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """`accelerate launch` on two processes of the CPU; whatever is left of it at the end is killed."""
-    accelerate = [str(BIN / "accelerate"), "launch", "--main_process_port", "0", "--mixed_precision", "no"]
+def accelerate(zero_stage: int, words: Sequence[str]) -> list[str]:
+    """`accelerate launch` on two processes of the CPU."""
     file = ROOT / f"training/configs/accelerate/zero{zero_stage}.yaml"
-    environment = {**os.environ, "PATH": PATH, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    environment.pop("ACCELERATE_USE_CPU", None)
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [*accelerate, "--config_file", str(file), "--num_processes", "2", *words],
-            cwd=ROOT,
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            yield process
-        finally:
-            kill(process)
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """kill -9 of all that it started: each process that trains leads a group of its own."""
-    with suppress(psutil.NoSuchProcess):
-        parent = psutil.Process(process.pid)
-        family = [parent, *parent.children(recursive=True)]
-        for member in family:
-            with suppress(psutil.NoSuchProcess):
-                member.kill()
-    process.wait()
-
-
-def finish(zero_stage: int, words: Sequence[str], log: Path) -> None:
-    """Run to the end; a run that waits for ever is a failure."""
-    with launched(zero_stage, words, log) as process:
-        try:
-            status = process.wait(LIMIT_S)
-        except subprocess.TimeoutExpired:
-            status = None
-    assert status == 0, f"{'it hangs' if status is None else status}: {log.read_text()[-5000:]}"
+    launch = [str(Path(sys.executable).parent / "accelerate"), "launch", "--main_process_port", "0"]
+    return [*launch, "--mixed_precision", "no", "--config_file", str(file), "--num_processes", "2", *words]
 
 
 def kill_in(stage: Path, zero_stage: int, words: Sequence[str], log: Path) -> None:
     """Run until the stage has a checkpoint and an update after it, and kill it there."""
     deadline = time.monotonic() + LIMIT_S
-    with launched(zero_stage, words, log) as process:
+    with launched(accelerate(zero_stage, words), log) as process:
         while not (is_whole(stage / "checkpoints/checkpoint-2") and len(lines_of(stage)) > 2):
             assert process.poll() is None, log.read_text()[-5000:]
             assert time.monotonic() < deadline, f"it hangs: {log.read_text()[-5000:]}"
@@ -214,7 +174,7 @@ def trained(request, world) -> Trained:
         lines, step = lines_of(run_dir / stage), newest_checkpoint(run_dir / stage)
         kept[stage] = [line for line in lines if json.loads(line)["step"] <= step]
         lost[stage] = lines[len(kept[stage]) :]
-    finish(way.zero_stage, words, log)
+    finish(accelerate(way.zero_stage, words), log, LIMIT_S)
     return Trained(way, run_dir, kept, lost)
 
 
@@ -312,7 +272,8 @@ def test_a_killed_run_goes_on_from_its_checkpoint_with_the_losses_it_had(trained
 @pytest.mark.parametrize("trained", ["zero3"], indirect=True)
 def test_a_run_killed_in_each_stage_ends_like_an_uninterrupted_one(trained, world):
     whole = world / "uninterrupted"
-    finish(trained.way.zero_stage, words_of(world, whole, trained.way), world / "uninterrupted.log")
+    words = words_of(world, whole, trained.way)
+    finish(accelerate(trained.way.zero_stage, words), world / "uninterrupted.log", LIMIT_S)
     for stage in ("sft", "rl"):
         expected, found = (losses_of(lines_of(run_dir / stage)) for run_dir in (whole, trained.run_dir))
         assert list(found) == list(expected)
@@ -335,8 +296,8 @@ def test_two_nodes_train_as_one_whatever_mix_of_pictures_and_clips_each_of_them_
     nodes = ["--num_machines", "2", "--main_process_ip", "127.0.0.1", "--main_process_port", str(port)]
     words = ["-m", "tests.sft_world", str(world), str(tmp_path / "two"), "two"]
     second = [*nodes, "--machine_rank", "1", *words]
-    with launched(3, second, tmp_path / "second.log"):
-        finish(3, [*nodes, "--machine_rank", "0", *words], tmp_path / "first.log")
+    with launched(accelerate(3, second), tmp_path / "second.log"):
+        finish(accelerate(3, [*nodes, "--machine_rank", "0", *words]), tmp_path / "first.log", LIMIT_S)
     assert json.loads((tmp_path / "two/sft/stage.json").read_text())["hardware"] == "2 x CPU"
     config = shared(world, tmp_path / "one", 1)
     train_sft(config, config.model, training_rows(trace_rows(world)), tmp_path / "one/sft")

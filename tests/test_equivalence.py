@@ -1,22 +1,19 @@
 """PA-GRPO is GRPO where both processes earn the same, and the same run on two processes as on one."""
 
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from trl import GRPOTrainer
 
+from tests.launches import TORCHRUN, finish
 from tests.rl_worker import train
 from tests.rl_world import ScriptedJudge, build_world, load_world, logged, plain_args, rows_of, script_generation
 from training.process_rollouts import ProcessGRPOTrainer
 from training.rewards import ProcessReward, RewardConfig, RolloutReward
 
 torch.set_num_threads(1)
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
+LIMIT_S = 280  # of one launch
 LOSSES = ("grpo", "dr_grpo", "dapo")
 
 
@@ -95,15 +92,7 @@ def test_the_comparison_would_see_rewards_that_differ(world, tmp_path, monkeypat
 
 def train_on_two_processes(world, out, *losses):
     """The runs of tests/rl_worker.py, by the name of their loss."""
-    done = subprocess.run(
-        [*TORCHRUN, "tests.rl_worker", str(world), str(out), *losses],
-        cwd=Path(__file__).parent.parent,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    finish([*TORCHRUN, "tests.rl_worker", str(world), str(out), *losses], out / "log", LIMIT_S)
     return torch.load(out / "trained.pt", weights_only=False)
 
 

@@ -1,26 +1,19 @@
 """No process waits for another that stopped, and none is started in a way that trains something else."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from curation.errors import ConfigError, UserError
+from tests.launches import TORCHRUN, finish
 from tests.ranks_worker import LINE
 from tests.rl_world import build_world
 from tests.sft_world import sft_config
 from training.ranks import raised_everywhere
 from training.sft import sft_args
 
-ROOT = Path(__file__).parent.parent
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+LIMIT_S = 240  # of one launch
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +37,7 @@ def _deepspeed():
     ],
 )
 def test_what_one_process_meets_all_of_them_raise(world, tmp_path, who, told):
-    done = subprocess.run(
-        [*TORCHRUN, "tests.ranks_worker", str(world), str(tmp_path), who],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    finish([*TORCHRUN, "tests.ranks_worker", str(world), str(tmp_path), who], tmp_path / "log", LIMIT_S)
     assert [(tmp_path / f"rank-{rank}.txt").read_text() for rank in (0, 1)] == [told] * 2
 
 
@@ -96,5 +80,4 @@ def test_processes_that_are_done_are_not_aborted_on_their_way_out(tmp_path):
     program.write_text("\n".join(lines))
     launch = [*TORCHRUN[:-1], str(program)]
     for _ in range(3):
-        done = subprocess.run(launch, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-3000:]
+        finish(launch, tmp_path / "log", LIMIT_S)

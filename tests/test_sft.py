@@ -1,8 +1,6 @@
 """SFT learns from the answer's tokens and from what every row shows; an update is one whatever it is cut into."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from trl.trainer.sft_config import SFTConfig
 
 from curation.errors import ConfigError, UserError
 from tests import clips
+from tests.launches import TORCHRUN, launched, wait
 from tests.rl_world import build_world, load_world
 from tests.sft_world import logged, sft_config, shared, trace_rows, training_rows
 from training.checkpoints import StageCallback, load_stage
@@ -21,7 +20,7 @@ from training.data_facts import load_data_facts
 from training.models import load_trainable
 from training.sft import build_sft_trainer, sft_args, train_sft
 
-ROOT = Path(__file__).parent.parent
+LIMIT_S = 240  # of one launch
 torch.set_num_threads(1)
 
 
@@ -103,17 +102,10 @@ def test_the_loss_is_the_mean_over_the_answers_of_all_rows(world, tmp_path):
 
 
 def test_two_processes_train_as_one(world, tmp_path):
-    words = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tests.sft_world"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", *words, str(world), str(tmp_path / "two"), "two"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    one = train(shared(world, tmp_path / "one", 1), training_rows(trace_rows(world)))
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
+    log = tmp_path / "log"
+    with launched([*TORCHRUN, "tests.sft_world", str(world), str(tmp_path / "two"), "two"], log) as process:
+        one = train(shared(world, tmp_path / "one", 1), training_rows(trace_rows(world)))
+        wait(process, log, LIMIT_S)
     two = tmp_path / "two" / "sft"
     losses, others = logged(one), logged(two)
     assert others == pytest.approx(losses, abs=1e-5)
