@@ -2,16 +2,19 @@
 
 DeepSpeed compiles when it is first used. Whoever does finds the ninja of this environment, and compiles into it: one
 ninja does the work of another again, and a compiler that was killed in another checkout leaves a lock that nobody
-takes away.
+takes away. What Hugging Face's libraries cache is gone with the process.
 """
 
 import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+_CACHE = TemporaryDirectory(prefix="tests-cache-")
+os.environ["HF_HOME"] = _CACHE.name
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
 os.environ["TORCH_EXTENSIONS_DIR"] = str(Path(sys.prefix) / "torch_extensions")
 

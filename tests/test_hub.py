@@ -7,11 +7,13 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -395,6 +397,18 @@ def test_hanging_hub_answers_nobody_until_it_stops(hub: LoopbackHub, tmp_path: P
     hub.stop()
     assert json.loads(client.communicate(timeout=60)[0])[0] in ("RemoteProtocolError", "ReadError")
     assert len(hub.commits(REPO)) == 1
+
+
+def test_hub_that_stops_drops_a_body_that_is_still_on_its_way(hub: LoopbackHub) -> None:
+    hub.create(REPO)
+    hub.inject(HubFault("commit", kind="hang"))
+    with socket.create_connection(("127.0.0.1", hub.port), timeout=9) as client:
+        head = f"POST /api/datasets/{REPO}/commit/main HTTP/1.1\r\nHost: hub\r\nContent-Length: 10\r\n\r\n"
+        client.sendall(head.encode() + b"half")
+        _wait_until(lambda: hub.count("commit") == 1)
+        hub.stop()
+        with suppress(ConnectionResetError):
+            assert client.recv(1) == b""
 
 
 def test_broken_download_is_resumed_where_it_broke(hub: LoopbackHub, tmp_path: Path) -> None:

@@ -80,7 +80,8 @@ class HubServer:
         self._stopping = asyncio.Event()
         app = web.Application(client_max_size=1 << 30)
         app.router.add_route("*", "/{path:.*}", self._answer)
-        runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=0.0)
+        # At once, but not 0, which is for ever: a body that is still on its way is not read any more.
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=0.01)
         await runner.setup()
         site = web.SockSite(runner, listener, backlog=128)
         await site.start()

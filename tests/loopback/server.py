@@ -136,7 +136,8 @@ class LoopbackServer:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         self._transports: set[asyncio.BaseTransport] = set()
-        runner = web.AppRunner(self._app(), access_log=None, handler_cancellation=False, shutdown_timeout=0.0)
+        # At once, but not 0, which is for ever: a body that is still on its way is not read any more.
+        runner = web.AppRunner(self._app(), access_log=None, handler_cancellation=False, shutdown_timeout=0.01)
         await runner.setup()
         site = web.SockSite(runner, listener, backlog=1024)
         await site.start()
