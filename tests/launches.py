@@ -28,7 +28,7 @@ def launched(words: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes
         try:
             yield process
         finally:
-            kill_family(process)
+            _kill_family(process)
 
 
 def finish(words: Sequence[str], log: Path, limit_s: float) -> None:
@@ -46,7 +46,7 @@ def wait(process: subprocess.Popen[bytes], log: Path, limit_s: float) -> None:
     assert status == 0, f"{'it hangs' if status is None else status}: {log.read_text()[-5000:]}"
 
 
-def kill_family(process: subprocess.Popen[bytes]) -> None:
+def _kill_family(process: subprocess.Popen[bytes]) -> None:
     """kill -9 of all that it started: each process that trains leads a group of its own."""
     if process.poll() is None:
         with suppress(psutil.NoSuchProcess):
