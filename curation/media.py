@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 from curation.decoding import DecoderPool
 from curation.errors import ConfigError, MediaError, RunDirectoryError
 from curation.journal import Journal, read_journal
-from curation.video import VideoConfig
+from curation.video import SAMPLER_VERSION, VideoConfig
 
 # What decides whether a file can be used; num_frames, because exactly the sampled frames are decoded.
 _SETTINGS: Final = ("num_frames", "min_pixels", "max_pixels", "max_source_pixels", "max_file_bytes")
@@ -163,8 +163,8 @@ def load_manifest(manifest_path: Path) -> dict[str, MediaRecord]:
 
 
 def settings_key(config: VideoConfig) -> str:
-    """A short hash of the settings that decide whether a file can be used."""
-    chosen = config.model_dump(include=set(_SETTINGS))
+    """A short hash of the settings, and of the sampler, that decide what is measured and whether it can be used."""
+    chosen = config.model_dump(include=set(_SETTINGS)) | {"sampler": SAMPLER_VERSION}
     return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:12]
 
 

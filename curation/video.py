@@ -26,6 +26,9 @@ from curation.gops import Span
 from curation.pictures import media_kind, read_picture
 from curation.resizing import Resizer, SwscaleResizer
 
+# Raised by hand when the same file would give other frames, times or measures, so that caches and media manifests of
+# before are not used; tests/golden holds it. 1 was a hash of source files.
+SAMPLER_VERSION: Final = 2
 PATCH: Final = 28  # pixels: a visual token of Qwen2.5-VL covers 28 x 28
 MAX_ASPECT_RATIO: Final = 200  # the Qwen processors refuse narrower pictures
 # From others (mpegts, mpeg, avi) decord gives other frames than asked for, without a word.

@@ -138,7 +138,7 @@ def test_mended_rule_reaches_the_rows_of_a_finished_run_without_a_call(tmp_path,
         config = str(write_config(tmp_path, generator, judge))
         assert main(["run", config]) == 0
         asked = generator.asked.total(), judge.asked.total()
-        monkeypatch.setattr("curation.pipeline._rules_sha256", lambda: "other code")
+        monkeypatch.setattr("curation.pipeline.RULES_VERSION", 3)
         monkeypatch.setattr("curation.filters.score_answer", lambda *args, **options: 0.0)
         assert main(["run", config]) == 0
         assert (generator.asked.total(), judge.asked.total()) == asked

@@ -136,7 +136,7 @@ def test_the_key_follows_what_decides_the_pixels_and_nothing_else():
 def test_frames_of_other_sampling_code_are_not_read_and_make_room_when_it_is_needed(tmp_path, monkeypatch):
     size = size_of_entry(tmp_path)
     cache = FrameCache(tmp_path, size)
-    monkeypatch.setattr(frame_cache, "code_version", lambda: "other000")
+    monkeypatch.setattr(frame_cache, "sampler_version", lambda: "2-other000")
     newer = FrameCache(tmp_path, size)
     assert newer.load(KEY) is None
     assert newer.store(KEY, make_frames(1))

@@ -1,9 +1,9 @@
 """Decoded, resized frames on a local disk: a clip is decoded once, and later epochs and runs read pixels.
 
-An entry is keyed by the content of the file, the settings of the sampler, and the code that samples; so it never needs
-to be invalidated. It is written beside its place and renamed, and checked on reading: what is torn or damaged is no
-entry. A full cache keeps what it has and takes no more, because epochs read in cycles: with half the clips in it, it
-saves half the work, where one that drops the oldest would save none.
+An entry is keyed by the content of the file, the settings and the version of the sampler, and the libraries that
+decode; so it never needs to be invalidated. It is written beside its place and renamed, and checked on reading: what is
+torn or damaged is no entry. A full cache keeps what it has and takes no more, because epochs read in cycles: with half
+the clips in it, it saves half the work, where one that drops the oldest would save none.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache, lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Final, Literal
 
@@ -28,11 +27,9 @@ import PIL
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from curation.errors import ConfigError
-from curation.video import Frames, VideoConfig, read_frames
+from curation.video import SAMPLER_VERSION, Frames, VideoConfig, read_frames
 from training.config import FrameCacheConfig
 
-# What decides which pixels come out, besides the settings.
-_SAMPLING_CODE: Final = ("video.py", "clip.py", "gops.py", "resizing.py", "pictures.py", "ebml.py")
 _SAMPLING_SETTINGS: Final = ("reader", "num_frames", "min_pixels", "max_pixels", "resize")
 
 log = logging.getLogger(__name__)
@@ -61,7 +58,7 @@ class FrameCache:
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self.folder = folder
         self.max_bytes = max_bytes
-        self._entries = folder / f"frames-{code_version()}"
+        self._entries = folder / f"frames-{sampler_version()}"
         self._has_swept = False
         try:
             self._entries.mkdir(parents=True, exist_ok=True)
@@ -134,7 +131,7 @@ class FrameCache:
         self._book.write_text(str(num_bytes), encoding="ascii")
 
     def _sweep(self) -> int:
-        """Remove what a kill left, and entries of other code; returns and books the bytes that remain."""
+        """Remove what a kill left, and entries of another sampler; returns and books the bytes that remain."""
         num_bytes = 0
         for path in self.folder.glob("frames-*/??/*"):
             if path.suffix == ".frames" and path.is_relative_to(self._entries):
@@ -171,12 +168,10 @@ def cache_key(content_sha256: str, config: VideoConfig) -> str:
 
 
 @cache
-def code_version() -> str:
-    """Eight hex digits over the sampler's source files and the libraries that decode and resize."""
-    digest = hashlib.sha256(json.dumps([av.__version__, av.library_versions, PIL.__version__]).encode())
-    for name in _SAMPLING_CODE:
-        digest.update(files("curation").joinpath(name).read_bytes())
-    return digest.hexdigest()[:8]
+def sampler_version() -> str:
+    """Of our sampler, and eight hex digits over the libraries that decode and resize."""
+    libraries = json.dumps([av.__version__, av.library_versions, PIL.__version__], sort_keys=True)
+    return f"{SAMPLER_VERSION}-{hashlib.sha256(libraries.encode()).hexdigest()[:8]}"
 
 
 def read_cached_frames(

@@ -9,19 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from importlib.resources import files
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from curation.errors import UserError
+from curation.tasks import SCORING_VERSION
+from training.benchmarks.scoring import BENCHMARKS_VERSION
 
 Name = Annotated[str, Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 # What every benchmark of a table shares. The prompt's text is the benchmark's own under `official`; its name is not.
 TABLE_WIDE: Final = ("protocol", "prompt", "frames", "decoding", "code_version")
-_RULES: Final = ("answers", "scoring", "protocols")
 
 
 class MixedFingerprints(UserError, ValueError):
@@ -125,18 +125,11 @@ def hash_media(sha256s: Mapping[str, str | None]) -> str:
 
 
 def code_version() -> str:
-    """Of the code that turns an output into a score, so that old scores are not mixed with those of a changed rule.
+    """Of the rules from files and outputs to scores, so that old scores are not mixed with those of a changed rule.
 
-    Saved outputs can be scored again at no cost.
+    Saved outputs can be scored again at no cost. Results of the first version hold twelve hex digits here.
     """
-    folders = ((files("curation"), ("tasks",)), (files("curation") / "scoring", ("",)), (files(__package__), _RULES))
-    digest = hashlib.sha256()
-    for folder, beginnings in folders:
-        sources = {entry.name: entry for entry in folder.iterdir() if entry.name.endswith(".py")}
-        for name in sorted(sources):
-            if name.startswith(beginnings):
-                digest.update(sources[name].read_bytes())
-    return digest.hexdigest()[:12]
+    return f"scoring-{SCORING_VERSION}.{BENCHMARKS_VERSION}"
 
 
 def _digest(value: object) -> str:
