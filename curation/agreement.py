@@ -15,6 +15,7 @@ import polars as pl
 from curation.errors import SourceError
 from curation.report import Agreement, Share
 from curation.schema import INSUFFICIENT, SUFFICIENT
+from curation.statistics import kappa_of_two
 
 CANNOT_TELL: Final = "cannot_tell"
 DISPUTED: Final = "disputed"
@@ -75,7 +76,7 @@ def measure_agreement(verdicts: pl.DataFrame, labels: pl.DataFrame) -> Agreement
     judge_only, human_only = count(INSUFFICIENT, SUFFICIENT), count(SUFFICIENT, INSUFFICIENT)
     return Agreement(
         accuracy=Share.of(yes + no, both.height),
-        kappa=cohens_kappa(yes, judge_only, human_only, no),
+        kappa=kappa_of_two(yes, judge_only, human_only, no),
         both_sufficient=yes,
         both_insufficient=no,
         judge_only_sufficient=judge_only,
@@ -86,19 +87,6 @@ def measure_agreement(verdicts: pl.DataFrame, labels: pl.DataFrame) -> Agreement
         num_unscored=human_decided.height - both.height,
         num_unknown_ids=labelled.height - known.height,
     )
-
-
-def cohens_kappa(both_yes: int, judge_only: int, human_only: int, both_no: int) -> float | None:
-    """Agreement beyond chance, in [-1, 1]; null when there is nothing to compare or chance alone explains all."""
-    total = both_yes + judge_only + human_only + both_no
-    if total == 0:
-        return None
-    observed = both_yes + both_no
-    # Counts of agreement expected by chance, times `total`: integers, so that "chance explains all" is exact.
-    chance = (both_yes + judge_only) * (both_yes + human_only) + (both_no + judge_only) * (both_no + human_only)
-    if chance == total**2:
-        return None
-    return (observed * total - chance) / (total**2 - chance)
 
 
 def _read(path: Path) -> pl.DataFrame:

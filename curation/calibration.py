@@ -16,9 +16,10 @@ from typing import Final
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from curation.agreement import CANNOT_TELL, cohens_kappa, measure_agreement, one_label_per_question
+from curation.agreement import CANNOT_TELL, measure_agreement, one_label_per_question
 from curation.report import Agreement, Reason, Share
 from curation.schema import INSUFFICIENT, PROBLEM_TYPES, SUFFICIENT
+from curation.statistics import kappa_of_two, mcnemar_exact
 
 RECORDED: Final = "recorded"  # the verdicts that the dataset holds
 PAPER_NUM_LABELS: Final = 200
@@ -186,18 +187,6 @@ def decided_labels(labels: pl.DataFrame) -> dict[str, str]:
     return dict(decided.select("id", "label").iter_rows())
 
 
-def mcnemar_exact(num_only_first: int, num_only_second: int) -> float:
-    """Two-sided p-value of McNemar's exact test: a fair coin for each question that only one of the two got right."""
-    num_differing = num_only_first + num_only_second
-    # Sum of the binomial coefficients up to the smaller count, as integers: exact however small the p-value.
-    term = tail = 1
-    for count in range(min(num_only_first, num_only_second)):
-        term = term * (num_differing - count) // (count + 1)
-        tail += term
-    p_value: float = 2 * tail / 2**num_differing
-    return min(1.0, p_value)
-
-
 def _measure_judge(
     judge: JudgeVerdicts, labels: pl.DataFrame, decided: Mapping[str, str], problem_types: Mapping[str, str]
 ) -> JudgeAgreement:
@@ -276,6 +265,6 @@ def _human_pair(first: str, second: str, cells: Counter[tuple[str, str]]) -> Hum
         first=first,
         second=second,
         same=Share.of(yes + no, yes + no + only_first + only_second),
-        kappa=cohens_kappa(yes, only_first, only_second, no),
+        kappa=kappa_of_two(yes, only_first, only_second, no),
         num_cannot_tell=sum(count for labels, count in cells.items() if CANNOT_TELL in labels),
     )

@@ -14,12 +14,12 @@ from typing import Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from curation.agreement import cohens_kappa
 from curation.facts import SEGMENTS, Segment
 from curation.filters import SCORE_TOLERANCE, FilterConfig
 from curation.release_facts import Side
 from curation.report import Reason, Share
 from curation.schema import PROBLEM_TYPES
+from curation.statistics import kappa_of_two
 from curation.stats import HISTOGRAM_BINS, QUANTILES, UNITS, Unit
 from curation.tasks import score_answer
 
@@ -264,7 +264,7 @@ def _acceptance(by: By, value: str | None, judged: pl.DataFrame) -> Acceptance:
         num_only_theirs=only_theirs,
         num_neither=neither,
         agree=Share.of(both + neither, judged.height),
-        kappa=cohens_kappa(both, only_ours, only_theirs, neither),
+        kappa=kappa_of_two(both, only_ours, only_theirs, neither),
     )
 
 

@@ -6,12 +6,11 @@ fields and of rows is fixed and nothing depends on the clock, so that the same d
 
 from __future__ import annotations
 
-from math import sqrt
-from typing import Final, Literal, Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-Z_95: Final = 1.959963984540054  # two-sided 95 % of the normal distribution
+from curation.statistics import wilson_interval
 
 
 class _Part(BaseModel):
@@ -29,14 +28,11 @@ class Share(_Part):
 
     @classmethod
     def of(cls, num: int, total: int) -> Self:
-        """Wilson's score interval: unlike the normal one it stays inside [0, 1], also at 0 and at `total`."""
-        if total == 0:
+        """Raises ValueError when `num` lies outside [0, total]."""
+        interval = wilson_interval(num, total)
+        if interval is None:
             return cls(num=num, total=0, share=None, low=None, high=None)
-        share, z2 = num / total, Z_95**2
-        centre = (share + z2 / (2 * total)) / (1 + z2 / total)
-        half = Z_95 / (1 + z2 / total) * sqrt(share * (1 - share) / total + z2 / (4 * total**2))
-        low, high = max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
-        return cls(num=num, total=total, share=share, low=low, high=high)
+        return cls(num=num, total=total, share=num / total, low=interval[0], high=interval[1])
 
 
 class Reason(_Part):

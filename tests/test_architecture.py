@@ -15,9 +15,9 @@ READING = {"locate", "report", "media", "agreement", "decoding", "scoring"}
 # says; for benchmarks, answers that outlive a kill, from frames that are decoded as in curation; for their analyses,
 # datasets that are named, and the labels about them.
 TRAINING = {"media", "journal", "budget", "progress", "rundir", "scoring", "answers", "decoding", "encoding", "gops"}
-TRAINING |= {"agreement", "labelled", "locate"}
+TRAINING |= {"agreement", "labelled", "locate", "statistics"}
 STAGES = {"sources", "generate", "filters", "verify", "stats"}
-LEAVES = {"trace", "tasks", "schema", "errors", "judge", "prompts", "config", "journal"}
+LEAVES = {"statistics", "trace", "tasks", "schema", "errors", "judge", "prompts", "config", "journal"}
 HEAVY = {
     "anthropic": {"curation/engines/anthropic.py", "curation/engines/batches.py"},
     "openai": {"curation/engines/openai.py"},

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from curation.config import load_config
 from curation.errors import ConfigError, RunDirectoryError
+from curation.statistics import wilson_interval
 from tests.browser import Browser
 from tests.hub.cards import check_card
 from tests.scored_runs import SEVEN, fingerprint, result_of, scored_rows, write_score
@@ -43,7 +44,6 @@ from training.benchmarks.tables import (
 )
 from training.config import ModelConfig, TrainConfig
 from training.described_model import write_card
-from training.evaluation_facts import wilson_interval
 from training.rundir import TrainingRun
 
 HOSTILE = "<img src=x onerror=alert(1)> | `[x](javascript:1)` \x1b[31m\u202e"

@@ -2,23 +2,21 @@
 
 import math
 from itertools import product
-from statistics import NormalDist
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.errors import RunDirectoryError
+from curation.statistics import mcnemar_exact, wilson_interval
 from training.benchmarks.statistics import (
     bootstrap_interval,
     compare_scores,
     effective_number,
     gap_to_published,
-    mcnemar_exact,
     sign_flip_test,
     weighted_interval,
 )
-from training.evaluation_facts import wilson_interval
 
 scores = st.floats(0, 1)
 
@@ -29,38 +27,6 @@ def ids(values):
 
 def compare(ours, theirs, **settings):
     return compare_scores(ids(ours), ids(theirs), num_resamples=999, **settings)
-
-
-# --- McNemar ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("num_higher", "num_lower", "p_value"),
-    [
-        (0, 0, 1.0),
-        (1, 1, 1.0),
-        (0, 5, 2 / 32),
-        (0, 6, 2 / 64),
-        (1, 9, 2 * 11 / 1024),
-        (9, 1, 2 * 11 / 1024),
-        (2, 8, 2 * 56 / 1024),
-        (4, 16, 2 * 6_196 / 2**20),  # 1 + 20 + 190 + 1140 + 4845
-    ],
-)
-def test_mcnemar_is_the_binomial_test_of_the_discordant_pairs(num_higher, num_lower, p_value):
-    assert mcnemar_exact(num_higher, num_lower) == pytest.approx(p_value, rel=1e-12)
-
-
-def test_mcnemar_of_a_whole_benchmark_neither_overflows_nor_takes_the_wrong_tail():
-    assert mcnemar_exact(3_770, 3_770) == 1.0
-    normal = 2 * NormalDist().cdf(-(200 - 1) / math.sqrt(4_000))
-    assert mcnemar_exact(2_100, 1_900) == pytest.approx(normal, rel=0.01)
-    assert mcnemar_exact(7_540, 0) == 0.0 or mcnemar_exact(7_540, 0) < 1e-300
-
-
-def test_a_negative_count_is_an_error():
-    with pytest.raises(ValueError, match="not negative"):
-        mcnemar_exact(-1, 3)
 
 
 # --- random signs and the bootstrap -----------------------------------------------------------------------------------

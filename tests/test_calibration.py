@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import math
 import warnings
 
 import polars as pl
@@ -18,7 +17,6 @@ from curation.calibration import (
     Calibration,
     JudgeVerdicts,
     decided_labels,
-    mcnemar_exact,
     measure_calibration,
 )
 from curation.calibration_view import notes, print_calibration
@@ -72,29 +70,6 @@ def test_papers_table_is_the_published_one_with_our_intervals():
     ]
     assert PAPER_JUDGES[3].accuracy.low == pytest.approx(0.9104, abs=1e-4)
     assert PAPER_JUDGES[3].accuracy.high == pytest.approx(0.9726, abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "p_value"),
-    [(0, 0, 1.0), (1, 0, 1.0), (5, 5, 1.0), (0, 5, 0.0625), (6, 0, 0.03125), (1, 9, 22 / 1024), (3, 10, 756 / 8192)],
-)
-def test_mcnemar_equals_the_binomial_worked_out_by_hand(first, second, p_value):
-    assert mcnemar_exact(first, second) == pytest.approx(p_value, rel=1e-12)
-
-
-@given(st.integers(0, 300), st.integers(0, 300))
-def test_mcnemar_is_symmetric_a_probability_and_equals_the_plain_sum(first, second):
-    p_value = mcnemar_exact(first, second)
-    assert p_value == mcnemar_exact(second, first)
-    assert 0 < p_value <= 1
-    total = first + second
-    plain = 2 * sum(math.comb(total, count) for count in range(min(first, second) + 1)) / 2**total
-    assert p_value == pytest.approx(min(1.0, plain))
-
-
-def test_mcnemar_of_many_questions_is_a_small_number_and_no_overflow():
-    assert 0 <= mcnemar_exact(0, 5000) < 1e-300
-    assert mcnemar_exact(2500, 2500) == 1.0
 
 
 def test_null_verdicts_and_undecided_labels_are_counted_apart_and_never_averaged_in():

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from curation.errors import RunDirectoryError
-from training.evaluation_facts import Evaluation, KindScore, load_evaluation, wilson_interval, write_evaluation
+from curation.statistics import wilson_interval
+from training.evaluation_facts import Evaluation, KindScore, load_evaluation, write_evaluation
 
 KINDS = (
     KindScore(kind="numerical", num_questions=40, sum_score=30.0, majority_score=0.3),

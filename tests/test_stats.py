@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from rich.console import Console
 
-from curation.agreement import cohens_kappa
 from curation.errors import RunDirectoryError, SourceError
 from curation.report import Funnel, Report, Share, Step
 from curation.schema import PROBLEM_TYPES, STEPS
@@ -311,20 +310,6 @@ def test_wilson_interval_holds_the_share_and_stays_in_the_unit_interval(total, d
 def test_wilson_interval_equals_the_published_example():
     share = Share.of(81, 263)  # Newcombe 1998, table I: 0.2553 to 0.3662
     assert (round(share.low, 4), round(share.high, 4)) == (0.2553, 0.3662)
-
-
-@given(st.tuples(*[st.integers(0, 50)] * 4))
-def test_kappa_is_symmetric_and_bounded(counts):
-    both_yes, judge_only, human_only, both_no = counts
-    kappa = cohens_kappa(both_yes, judge_only, human_only, both_no)
-    assert kappa == cohens_kappa(both_yes, human_only, judge_only, both_no)
-    assert kappa is None or -1 <= kappa <= 1
-    assert judge_only or human_only or kappa in (None, 1)
-
-
-def test_kappa_equals_a_worked_example():
-    kappa = cohens_kappa(20, 5, 10, 15)
-    assert kappa is not None and math.isclose(kappa, 0.4)
 
 
 def labelled_folder(folder: Path) -> Path:

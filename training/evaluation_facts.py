@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from math import sqrt
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, ValidationError, model_validator
 
 from curation.errors import RunDirectoryError
+from curation.statistics import check_sum
 
 EvaluatedStage = Literal["base", "sft", "rl"]
 Share = Annotated[float, Field(ge=0, le=1)]
-
-Z_95: Final = 1.959964  # of the standard normal distribution
-_ROUNDING: Final = 1e-6
 
 
 class _Part(BaseModel):
@@ -32,7 +29,7 @@ class KindScore(_Part):
 
     @model_validator(mode="after")
     def _sum_fits(self) -> Self:
-        _check_sum(self.sum_score, self.num_questions)
+        check_sum(self.sum_score, self.num_questions)
         return self
 
 
@@ -68,7 +65,7 @@ class Evaluation(_Part):
     @model_validator(mode="after")
     def _counts_fit(self) -> Self:
         for found in (self, self.sampled) if self.sampled is not None else (self,):
-            _check_sum(found.sum_score, self.num_questions)
+            check_sum(found.sum_score, self.num_questions)
             if found.num_well_formed > self.num_questions or found.num_judged > self.num_questions:
                 raise ValueError(f"num_well_formed and num_judged are at most num_questions, {self.num_questions}")
             if found.num_sufficient > found.num_judged:
@@ -93,22 +90,6 @@ class Evaluation(_Part):
         return _ratio(self.num_sufficient, self.num_judged)
 
 
-def wilson_interval(num_hits: float, num_trials: int, z: float = Z_95) -> tuple[float, float] | None:
-    """Wilson's score interval of a share (Wilson 1927), both ends in [0, 1]; None when there were no trials.
-
-    num_hits may be a sum of scores in [0, 1]: such a score varies less than a coin with its mean, so the interval is
-    then on the safe side. Raises ValueError when num_hits lies outside [0, num_trials].
-    """
-    _check_sum(num_hits, num_trials)
-    if num_trials == 0:
-        return None
-    share = min(1.0, num_hits / num_trials)
-    shrink = 1 + z**2 / num_trials
-    centre = (share + z**2 / (2 * num_trials)) / shrink
-    half = z / shrink * sqrt(share * (1 - share) / num_trials + z**2 / (4 * num_trials**2))
-    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
-
-
 def load_evaluation(path: Path) -> Evaluation | None:
     """None when it was not evaluated (yet). Raises RunDirectoryError that names the field."""
     if not path.is_file():
@@ -129,11 +110,6 @@ def write_evaluation(path: Path, evaluation: Evaluation) -> None:
     written = path.with_suffix(".tmp")
     written.write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")
     written.replace(path)
-
-
-def _check_sum(total: float, num_trials: int) -> None:
-    if not 0 <= total <= num_trials + _ROUNDING:
-        raise ValueError(f"a sum of {num_trials} scores in [0, 1] cannot be {total}")
 
 
 def _ratio(total: float, count: int) -> float | None:

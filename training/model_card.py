@@ -18,14 +18,14 @@ from huggingface_hub import EvalResult, ModelCardData
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints, model_validator
 
 from curation.markdown import Markdown, fence, render
-from training.evaluation_facts import EvaluatedStage, Evaluation, wilson_interval
+from curation.statistics import Z_95, wilson_interval
+from training.evaluation_facts import EvaluatedStage, Evaluation
 from training.measures import MODEL_TITLES, measures_of
 
 TEMPLATE: Final = "model_card.md.j2"
 TASK: Final = "video-text-to-text"  # the hub's name for it
 TAGS: Final = ("videop2r", "video", "chain-of-thought", "reasoning", "perception")
 PROTOCOLS: Final = ("videor1", "official")
-Z_95: Final = 1.96
 _NOT_EVALUATED: Final[Mapping[EvaluatedStage, Evaluation]] = MappingProxyType({})
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 RepoName = Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from training.evaluation_facts import EvaluatedStage, Evaluation, wilson_interval
+from curation.statistics import wilson_interval
+from training.evaluation_facts import EvaluatedStage, Evaluation
 from training.measures import ACCURACY, MODEL_TITLES, measures_of
 from training.plots import draw_intervals, write_figure
 from training.report_html import Cell, Picture, Row, Section, Table, picture

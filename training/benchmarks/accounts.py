@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from curation.statistics import wilson_interval
 from training.benchmarks.fingerprint import Fingerprint, same_table
 from training.benchmarks.grouping import Entry, Group, order_of, shown, title_of
 from training.benchmarks.published import PAPER_MAIN, PublishedRow, published_table
 from training.benchmarks.results import GroupScore
 from training.benchmarks.tables import gap_cell, gap_of, points, published_cell
-from training.evaluation_facts import wilson_interval
 from training.report_html import Cell, Row, Table
 from training.report_words import DASH, duration, ends, percent
 

@@ -27,10 +27,10 @@ from statistics import fmean
 from typing import Final
 
 from curation.errors import RunDirectoryError
+from curation.statistics import wilson_interval
 from training.benchmarks.question import BenchmarkQuestion
 from training.benchmarks.scoring import Failure, Kind, Protocol, Reply, RowScore, score_reply
 from training.benchmarks.statistics import weighted_interval
-from training.evaluation_facts import wilson_interval
 
 # The order of the paper's tables, and the demo world's held-out split.
 TITLES: Final[Mapping[str, str]] = {

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from curation.statistics import wilson_interval
 from training.benchmarks.accounts import values_of
 from training.benchmarks.grouping import DEMO, Entry, Group, shown, title_of
 from training.benchmarks.protocols import TITLES
@@ -14,7 +15,6 @@ from training.benchmarks.published import PAPER_MAIN, PublishedRow, published_ta
 from training.benchmarks.report_plots import Line, Mark, draw_scores
 from training.benchmarks.results import BenchmarkResult
 from training.benchmarks.tables import incomparable
-from training.evaluation_facts import wilson_interval
 from training.plots import write_figure
 from training.report_html import Picture, picture
 from training.report_words import DASH, percent

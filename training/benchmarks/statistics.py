@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.errors import RunDirectoryError
-from training.evaluation_facts import wilson_interval
+from curation.statistics import mcnemar_exact, wilson_interval
 
 Verdict = Literal["higher", "lower", "inside the noise"]
 PairedTest = Literal["McNemar, exact", "sign flips"]
@@ -105,21 +105,6 @@ def compare_scores(
         ),
         test="McNemar, exact" if is_binary else "sign flips",
     )
-
-
-def mcnemar_exact(num_higher: int, num_lower: int) -> float:
-    """Two-sided p-value of McNemar's exact test: is a coin that falls this unevenly a fair one?
-
-    The counts are of the questions that exactly one of the two models got right, and say which. 1 without any.
-    """
-    if min(num_higher, num_lower) < 0:
-        raise ValueError(f"counts are not negative: {num_higher}, {num_lower}")
-    num_flips = num_higher + num_lower
-    ways = tail = 1
-    for count in range(min(num_higher, num_lower)):
-        ways = ways * (num_flips - count) // (count + 1)  # num_flips over count + 1, exactly
-        tail += ways
-    return min(1.0, 2 * tail / (1 << num_flips))
 
 
 def sign_flip_test(differences: Sequence[float] | Floats, *, seed: int, num_resamples: int = NUM_RESAMPLES) -> float:

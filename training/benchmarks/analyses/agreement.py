@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from curation.statistics import cohens_kappa
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
@@ -22,10 +24,5 @@ class Agreement:
 
 
 def measure_agreement(pairs: Sequence[tuple[str, str]]) -> Agreement:
-    """Cohen's kappa (1960) over any number of categories. Counts stay integers, so that "chance explains all" is
-    exact."""
-    num, num_equal = len(pairs), sum(left == right for left, right in pairs)
-    lefts, rights = Counter(left for left, _ in pairs), Counter(right for _, right in pairs)
-    chance = sum(lefts[category] * rights[category] for category in lefts)  # expected agreement, times num ** 2
-    kappa = None if chance == num**2 else (num_equal * num - chance) / (num**2 - chance)
-    return Agreement(num, num_equal, kappa)
+    """Count the pairs (first reader's category, second reader's) that are equal."""
+    return Agreement(len(pairs), sum(first == second for first, second in pairs), cohens_kappa(Counter(pairs)))

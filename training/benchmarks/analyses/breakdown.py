@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from curation.errors import ConfigError
 from curation.scoring.words import words
-from training.evaluation_facts import wilson_interval
+from curation.statistics import wilson_interval
 from training.processes import split_processes
 
 Segment = Literal["completion", "observation", "think"]

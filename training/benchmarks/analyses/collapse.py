@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from curation.errors import RunDirectoryError
+from curation.statistics import wilson_interval
 from training.advantages import COLLAPSED_WIDTH, Collapse, measure_collapse, stack_rewards
 from training.benchmarks.analyses.saved_rollouts import read_rollouts, reward_of
-from training.evaluation_facts import wilson_interval
 from training.plots import mean_window, running_mean
 from training.rewards import ProcessReward, RolloutReward
 

@@ -17,12 +17,12 @@ from typing import Any
 
 from curation.judge import Verdict
 from curation.schema import INSUFFICIENT, SUFFICIENT
+from curation.statistics import mcnemar_exact, wilson_interval
 from training.advantages import Collapse, measure_collapse, stack_rewards
 from training.benchmarks.analyses.agreement import Agreement, measure_agreement
 from training.benchmarks.analyses.asking_judges import JudgeReplies
 from training.benchmarks.analyses.observations import Observations, ObservedRollout
-from training.benchmarks.statistics import bootstrap_interval, mcnemar_exact
-from training.evaluation_facts import wilson_interval
+from training.benchmarks.statistics import bootstrap_interval
 from training.rewards import RewardConfig, reward_rollout
 
 Interval = tuple[float, float]

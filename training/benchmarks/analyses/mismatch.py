@@ -16,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from curation.errors import RunDirectoryError
+from curation.statistics import wilson_interval
 from training.benchmarks.analyses.agreement import Agreement, measure_agreement
 from training.benchmarks.analyses.conclusion import settled_option
 from training.benchmarks.analyses.extraction import UNDECIDED, Thought
@@ -25,7 +26,6 @@ from training.benchmarks.fingerprint import same_table
 from training.benchmarks.loaders import demo
 from training.benchmarks.protocols import TITLES
 from training.benchmarks.results import BenchmarkResult, ResultRow, find_results, read_rows
-from training.evaluation_facts import wilson_interval
 from training.processes import split_processes
 
 
