@@ -57,7 +57,7 @@ def _serve(args: argparse.Namespace) -> int:
         from app.server import build_server, serve
         from app.viewer import build_blocks
 
-        app = build_server(opened, build_blocks(opened), host=args.host)
+        app = build_server(opened, build_blocks(opened), host=args.host, allowed_hosts=args.allowed_host)
 
     def ready(address: str) -> None:
         out = Console(soft_wrap=True, highlight=False, markup=False)
@@ -96,6 +96,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--read-only", action="store_true", help="no labelling: nothing that a browser asks writes")
     parser.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: this machine only")
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name by which browsers reach it, as behind a proxy; may be repeated",
+    )
     parser.add_argument("--port", type=int, default=7860, help="default 7860; 0 takes any free one")
     parser.add_argument("--browser", action="store_true", help="open the viewer in a browser")
     return parser

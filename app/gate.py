@@ -1,15 +1,21 @@
-"""The gate in front of every request: what is answered at all, and what the answer may do in a browser.
+"""The gate in front of every request: what is answered at all, to whom, and what the answer may do in a browser.
 
 Gradio brings routes that read files, take uploads and fetch other addresses. The viewer uses none of them, so they do
-not exist here: a path that is not listed below is a 404, also one that a later Gradio adds.
+not exist here: a path that is not listed below is a 404, also one that a later Gradio adds. A call of a function is
+read in calls.py before Gradio sees it.
+
+A page of another site must neither ask in this person's name nor, by a name of its own that it lets resolve to this
+machine (DNS rebinding), be taken for this one. So a request has to name a host that is one of ours, and one that may
+change something has to come from a page of ours.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -17,16 +23,12 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.calls import CallError, Calls, read_body, replay
+
 OURS: Final = ("/media/", "/frames/", "/row/", "/static/viewer/", "/later/", "/health")
-_GRADIO: Final = (
-    "/assets/",
-    "/static/",
-    "/svelte/",
-    "/gradio_api/run/",
-    "/gradio_api/call/",
-    "/gradio_api/queue/",
-    "/gradio_api/heartbeat/",
-)
+LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+_GRADIO: Final = ("/assets/", "/static/", "/svelte/")
+_CALLS: Final = ("/gradio_api/run/", "/gradio_api/call/", "/gradio_api/queue/")
 _GRADIO_EXACT: Final = frozenset(
     (
         "/",
@@ -39,13 +41,14 @@ _GRADIO_EXACT: Final = frozenset(
         "/gradio_api/app_id",
         "/gradio_api/startup-events",
         "/gradio_api/theme.css",
-        "/gradio_api/cancel",
-        "/gradio_api/reset",
     )
 )
 # Gradio answers ?page= with an error of its own, and ?deep_link= reads a file of its upload folder.
 _GRADIO_KEYS: Final = frozenset(("page", "deep_link"))
+_HOST: Final = re.compile(r"(?:(?P<name>[^\s:@/?#\[\]]+)|\[(?P<address>[0-9a-f:.]+)\])(?::[0-9]+)?")
 _INLINE_SCRIPT: Final = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
+# Gradio writes into the page where it was asked, which behind a proxy is another address than the browser's.
+_ROOT: Final = re.compile(rb'("root":|const root = )"https?://[^"\\]*"')
 _POLICY: Final = {
     "default-src": "'self'",
     # Gradio builds functions from the event handlers' strings.
@@ -62,10 +65,18 @@ _POLICY: Final = {
 
 
 class Gate:
-    """ASGI middleware. embedders: origins that may show the viewer in a frame, as a Space is shown."""
+    """ASGI middleware. calls: the functions that may be called.
 
-    def __init__(self, app: ASGIApp, *, embedders: tuple[str, ...] = ()) -> None:
+    hosts: names by which browsers reach this server, "*.example.org" for any below; an IP address and localhost always
+    do. embedders: origins that may show the viewer in a frame, as a Space is shown.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, calls: Calls, hosts: Collection[str] = (), embedders: Collection[str] = ()
+    ) -> None:
         self._app = app
+        self._calls = calls
+        self._hosts = tuple(host.lower() for host in hosts)
         self._policy = _POLICY | {"frame-ancestors": " ".join(("'self'", *embedders))}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,21 +88,76 @@ class Gate:
             await self._app(scope, receive, send)
             return
         answer = _Answer(send, self._policy)
-        if refusal := _refuse(scope):
+        try:
+            scope, receive = await self._pass(scope, receive)
+        except CallError as error:
+            refusal = PlainTextResponse(f"{error}\n", status_code=error.status)
             await refusal(scope, receive, answer)
         else:
-            await self._app(_without_gradio_keys(scope), receive, answer)
+            await self._app(scope, receive, answer)
+
+    async def _pass(self, scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
+        """The request as the application gets it. Raises CallError."""
+        path, method = scope["path"], scope["method"]
+        self._check_host(scope)
+        if path.startswith(_CALLS) and method != "OPTIONS":
+            query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+            if self._calls.check_route(method, path, query):
+                body = self._calls.rewrite(path, await read_body(scope, receive))
+                scope, receive = replay(scope, receive, body)
+        elif not (path in _GRADIO_EXACT or path.startswith((*OURS, *_GRADIO))):
+            raise CallError(404, "not found")
+        return _without_gradio_keys(self._without_forwarded(scope)), receive
+
+    def _check_host(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if not self._is_ours(host):
+            raise CallError(
+                400, f"this viewer is not known as {host[:100]!r}; start it with --allowed-host NAME if it should be"
+            )
+        if scope["method"] in ("GET", "HEAD") or not origin:
+            return
+        # Behind a proxy the browser knows another name than the one that arrives here.
+        asker = urlsplit(origin).netloc
+        if asker.lower() != host.lower() and not self._is_named(_hostname(asker)):
+            raise CallError(
+                403,
+                f"this address takes requests from its own pages only, not from {origin[:100]!r}; behind a proxy start "
+                "the viewer with --allowed-host NAME",
+            )
+
+    def _is_ours(self, host: str) -> bool:
+        name = _hostname(host)
+        return name in LOOPBACK or _is_ip_address(name) or self._is_named(name)
+
+    def _is_named(self, name: str) -> bool:
+        return any(name.endswith(host[1:]) if host.startswith("*.") else name == host for host in self._hosts)
+
+    def _without_forwarded(self, scope: Scope) -> Scope:
+        """Without what would make Gradio take a foreign host for ours."""
+        kept = [
+            (name, value)
+            for name, value in scope["headers"]
+            if name.lower() != b"x-gradio-server"
+            and (name.lower() != b"x-forwarded-host" or self._is_ours(value.decode("latin-1").split(",")[0].strip()))
+        ]
+        return {**scope, "headers": kept}
 
 
-def _refuse(scope: Scope) -> PlainTextResponse | None:
-    path, headers = scope["path"], Headers(scope=scope)
-    if not (path in _GRADIO_EXACT or path.startswith((*OURS, *_GRADIO))):
-        return PlainTextResponse("not found\n", status_code=404)
-    origin = headers.get("origin")
-    if scope["method"] not in ("GET", "HEAD") and origin and urlsplit(origin).netloc != headers.get("host"):
-        # Another site's page, open in the same browser, must not label in this person's name.
-        return PlainTextResponse("this address takes requests from its own pages only\n", status_code=403)
-    return None
+def _hostname(netloc: str) -> str:
+    """Without its port, and an IPv6 address without its brackets; "" for what is no host, as with a user before it."""
+    found = _HOST.fullmatch(netloc.lower())
+    return (found["name"] or found["address"]) if found else ""
+
+
+def _is_ip_address(name: str) -> bool:
+    """A name is one for DNS to resolve as it likes, an address is not."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _without_gradio_keys(scope: Scope) -> Scope:
@@ -128,6 +194,7 @@ class _Answer:
         else:
             self._page += message.get("body", b"")
             if not message.get("more_body"):
+                self._page = _ROOT.sub(rb"\1location.origin", self._page)
                 await self._send(self._with_headers(self._start, self._page))
                 await self._send({"type": "http.response.body", "body": self._page})
 
@@ -140,6 +207,8 @@ class _Answer:
             "referrer-policy": "same-origin",
             "cross-origin-resource-policy": "same-origin",
         }
+        if page:
+            ours["content-length"] = str(len(page))
         kept = [(name, value) for name, value in start["headers"] if name.lower().decode("latin-1") not in ours]
         added = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in ours.items()]
         return {**start, "headers": [*kept, *added]}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -18,12 +18,12 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse
 
 from app.address import Address
+from app.calls import Calls
 from app.content_types import HEAD_BYTES, UNKNOWN, content_type
-from app.gate import Gate
+from app.gate import LOOPBACK, Gate
 from app.overview import render_word_lengths
 from app.pages.label import show_results
 from app.pages.versions import render_changes
@@ -35,17 +35,24 @@ if TYPE_CHECKING:
     from app.opened import Opened
 
 _STATIC: Final = {"style.css": "text/css", "viewer.css": "text/css", "keys.js": "text/javascript"}
-_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 # Where a Space is shown in a frame.
 _SPACE_PAGES: Final = ("https://huggingface.co", "https://*.hf.space")
+_SPACE_HOSTS: Final = ("*.hf.space",)
 
 
 class ServerError(UserError, RuntimeError):
     """The viewer cannot be served here."""
 
 
-def build_server(opened: Opened, blocks: gr.Blocks, *, host: str = "127.0.0.1", in_space: bool = False) -> FastAPI:
-    """The whole application. On loopback it answers to loopback names only, so that no other site's name leads here."""
+def build_server(
+    opened: Opened,
+    blocks: gr.Blocks,
+    *,
+    host: str = "127.0.0.1",
+    allowed_hosts: Sequence[str] = (),
+    in_space: bool = False,
+) -> FastAPI:
+    """The whole application. allowed_hosts: names by which browsers reach it, beside those of this machine."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -76,9 +83,14 @@ def build_server(opened: Opened, blocks: gr.Blocks, *, host: str = "127.0.0.1", 
         allowed_paths=[],
         blocked_paths=[str(Path("/"))],
     )
-    if host in _LOOPBACK:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(_LOOPBACK), www_redirect=False)
-    app.add_middleware(Gate, embedders=_SPACE_PAGES if in_space else ())
+    # Only Blocks.launch says so, and without it Gradio looks at neither list of paths where inputs are concerned.
+    blocks.has_launched = True
+    app.add_middleware(
+        Gate,
+        calls=Calls(blocks),
+        hosts=(*allowed_hosts, *_names_of_this_machine(host), *(_SPACE_HOSTS if in_space else ())),
+        embedders=_SPACE_PAGES if in_space else (),
+    )
     served: FastAPI = app
     return served
 
@@ -109,6 +121,11 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         raise ServerError(f"cannot listen on {host} port {port}: {error}. Choose another --host or --port.") from error
     return listener
+
+
+def _names_of_this_machine(host: str) -> tuple[str, ...]:
+    """Beyond loopback, what other machines may call it."""
+    return () if host in LOOPBACK else (host, socket.gethostname(), socket.getfqdn())
 
 
 def _add_routes(app: FastAPI, opened: Opened) -> None:

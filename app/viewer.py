@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import gradio as gr
 from gradio.events import api as api_endpoint
-from markupsafe import Markup
 
 from app import api
 from app.address import Address
+from app.calls import Asked
 from app.controls import Controls
 from app.markup import fill
 from app.opened import Opened
@@ -74,16 +74,16 @@ def build_blocks(opened: Opened) -> gr.Blocks:
         def follow(event: gr.EventData) -> dict[Any, Any]:
             """A link, a key or the address bar."""
             asked = _asked(event)
-            screen = show(opened, asked["query"], asked["labeller"])
-            filled = _fill(opened, slots, screen, number=asked["number"]) | controls.values(screen.address.filter)
-            if asked["number"] == 1:  # the page was loaded: where there is room, the filters are beside it
+            screen = show(opened, asked.query, asked.labeller)
+            filled = _fill(opened, slots, screen, number=asked.number) | controls.values(screen.address.filter)
+            if asked.number == 1:  # the page was loaded: where there is room, the filters are beside it
                 is_filtered = screen.address.tab in FILTERED
-                filled[sidebar] = gr.Sidebar(visible=is_filtered, open=bool(asked.get("is_wide")))
+                filled[sidebar] = gr.Sidebar(visible=is_filtered, open=asked.is_wide)
             return filled
 
         def filtered(state: str, *values: Any) -> dict[Any, Any]:
             """A control of the filter."""
-            before, _ = Address.from_query(json.loads(state)["query"]) if state else (Address(tab="browse"), [])
+            before = _before(state)
             tab = before.tab if before.tab in FILTERED else "browse"
             address = Address(tab=tab, filter=controls.read(values))
             return _fill(opened, slots, show(opened, address.link(), ""), number=0)
@@ -154,16 +154,18 @@ def _fill(opened: Opened, slots: _Slots, screen: Screen, *, number: int) -> dict
     }
 
 
-def _asked(event: gr.EventData) -> dict[str, Any]:
-    """What keys.js sent; it comes from outside."""
-    sent = event._data if isinstance(event._data, dict) else {}
-    number = sent.get("number")
-    return {
-        **sent,
-        "query": str(sent.get("query") or ""),
-        "labeller": str(sent.get("labeller") or "")[:200],
-        "number": number if isinstance(number, int) else 0,
-    }
+def _asked(event: gr.EventData) -> Asked:
+    """What keys.js sent, as the gate let it through (calls.py)."""
+    return Asked.model_validate(event._data or {})
+
+
+def _before(state: str | None) -> Address:
+    """The view that the bridge says is shown; it comes back from outside."""
+    try:
+        query = json.loads(state or "")["query"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return Address(tab="browse")
+    return Address.from_query(query)[0] if isinstance(query, str) else Address(tab="browse")
 
 
 def _add_labelling(opened: Opened, slots: _Slots, private: Mapping[str, Any]) -> None:
@@ -174,11 +176,11 @@ def _add_labelling(opened: Opened, slots: _Slots, private: Mapping[str, Any]) ->
 
     def label(event: gr.EventData) -> dict[Any, Any]:
         asked = _asked(event)
-        address, _ = Address.from_query(asked["query"])
+        address, _ = Address.from_query(asked.query)
         try:
-            match asked.get("label"):
+            match asked.label:
                 case "undo":
-                    said = undo_label(store, asked["labeller"])
+                    said = undo_label(store, asked.labeller)
                 case "export":
                     said = export_labels(opened, store)
                 case _:
@@ -186,8 +188,8 @@ def _add_labelling(opened: Opened, slots: _Slots, private: Mapping[str, Any]) ->
                     address = address.changed(number=None)
         except UserError as error:
             said = str(error)
-        screen = show(opened, address.changed(tab="label").link(), asked["labeller"], said)
-        return _fill(opened, slots, screen, number=asked["number"])
+        screen = show(opened, address.changed(tab="label").link(), asked.labeller, said)
+        return _fill(opened, slots, screen, number=asked.number)
 
     labels.submit(label, None, slots.pages, trigger_mode="multiple", **private)
 
@@ -216,4 +218,4 @@ def _told(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return ask()
     except UserError as error:
-        raise gr.Error(str(Markup.escape(str(error))), print_exception=False) from error
+        raise gr.Error(str(error), print_exception=False) from error

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from urllib.parse import urlsplit
@@ -243,6 +244,28 @@ def test_another_site_can_neither_ask_nor_be_taken_for_this_one(address):
     assert "evil" not in allowed
 
 
+def test_the_pages_of_an_allowed_host_may_ask_also_through_a_proxy_that_rewrites_the_host(world):
+    body = json.dumps({"data": [place_id(7)]}).encode()
+    host = "viewer.example.org"
+    with running(open_world(world), host="0.0.0.0", allowed_hosts=[host, "*.lab.example"]) as address:
+
+        def status(**headers):
+            sent = {"content-type": "application/json", **headers}
+            return ask(address, "/gradio_api/run/row", method="POST", headers=sent, body=body)[0]
+
+        assert status(host=host, origin=f"https://{host}") == 200
+        assert status(origin=f"https://{host}") == 200  # the proxy has put another Host
+        assert status(origin=f"https://{host}:8443") == 200
+        assert status(host="a.lab.example", origin="http://a.lab.example") == 200
+        assert status(origin="https://evil.example") == 403
+        assert status(host="evil.example", origin="http://evil.example") == 400  # DNS rebinding
+        assert status(host="evil-lab.example", origin="http://evil-lab.example") == 400
+        assert status(host="192.168.1.7:7860", origin="http://192.168.1.7:7860") == 200
+        assert status(host=f"{socket.gethostname()}:7860") == 200
+    with running(open_world(world)) as address:
+        assert status(origin=f"https://{host}") == 403
+
+
 def test_a_row_is_json_with_every_published_column(address):
     status, headers, body = ask(address, f"/row/cot/{place_id(7)}")
     assert (status, headers["content-type"]) == (200, "application/json")
@@ -419,5 +442,5 @@ def test_a_websocket_is_closed_at_the_gate():
     async def never(*_):
         raise AssertionError("the gate let it through")
 
-    asyncio.run(Gate(never)({"type": "websocket", "path": "/"}, None, send))
+    asyncio.run(Gate(never, calls=None)({"type": "websocket", "path": "/"}, None, send))
     assert sent == [{"type": "websocket.close", "code": 1008}]

@@ -103,6 +103,21 @@ def test_the_overview_follows_the_filter_and_counts_what_changed_between_version
     assert first[:4] == ["0", "0", "158", "3"]
 
 
+def test_behind_a_proxy_that_rewrites_the_host_every_click_is_answered(browser, world):
+    def proxy(app):
+        async def rewritten(scope, receive, send):
+            others = [each for each in scope.get("headers", ()) if each[0] != b"host"]
+            await app({**scope, "headers": [*others, (b"host", b"127.0.0.1:1")]}, receive, send)
+
+        return rewritten
+
+    with running(open_world(world), proxy=proxy, allowed_hosts=["localhost"]) as address:
+        browser.open(f"{address.replace('127.0.0.1', 'localhost')}?tab=browse")
+        browser.click("#list .row-link[aria-current=false]")
+        browser.wait_for_text("#main .viewer-where", "row 2 of")
+        assert browser.address.startswith("http://localhost:")
+
+
 # Browse
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,14 +103,14 @@ def _folder(path: Path) -> Path:
 
 
 @contextmanager
-def running(opened: Opened, **options: Any) -> Iterator[str]:
-    """The viewer's address, served by uvicorn in a thread."""
+def running(opened: Opened, *, proxy: Callable[[Any], Any] = lambda app: app, **options: Any) -> Iterator[str]:
+    """The viewer's address, served by uvicorn in a thread, behind an ASGI application that stands for a proxy."""
     from app.server import build_server
     from app.viewer import build_blocks
 
     app = build_server(opened, build_blocks(opened), **options)
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(uvicorn.Config(proxy(app), log_level="warning", ws="none", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

@@ -18,6 +18,7 @@ import polars as pl
 from markupsafe import Markup
 
 from app.address import Address
+from app.calls import Asked
 from app.filters import Filter
 from app.labels import LABELS, MIN_LABELS, MOST_NOTE, Label, LabelStore, clean_name, hash_observation
 from app.markup import fill, join, link
@@ -101,18 +102,17 @@ def show_label(opened: Opened, store: LabelStore, address: Address, labeller: st
     return Screen(address, main)
 
 
-def save_label(opened: Opened, store: LabelStore, asked: Mapping[str, Any]) -> str:
-    """Keep what the page sent: label, row, observation, labeller, note. Returns what to tell. Raises LabelError."""
-    row_id, label = str(asked.get("row") or ""), str(asked.get("label") or "")
+def save_label(opened: Opened, store: LabelStore, asked: Asked) -> str:
+    """Keep what the page sent. Returns what to tell. Raises LabelError."""
     store.save(
-        row_id=row_id,
+        row_id=asked.row,
         dataset=f"{opened.dataset.shown}@{opened.version}",
-        label=label,
-        labeller=str(asked.get("labeller") or ""),
-        note=str(asked.get("note") or ""),
-        observation_sha256=str(asked.get("observation") or ""),
+        label=asked.label,
+        labeller=asked.labeller,
+        note=asked.note,
+        observation_sha256=asked.observation,
     )
-    return f"Saved: {_WORDS[label].lower()}."
+    return f"Saved: {_WORDS[asked.label].lower()}."
 
 
 def undo_label(store: LabelStore, labeller: str) -> str:
