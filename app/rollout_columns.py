@@ -32,7 +32,7 @@ class FittedFile:
 
 def fit_file(path: Path) -> FittedFile:
     """Read a file's footer and count what does not fit. Raises OSError or PolarsError when it cannot be read."""
-    scan = pl.scan_parquet(path)
+    scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
     types = scan.collect_schema()
     fitted = {field.name: _fit(field, types[field.name]) for field in ROLLOUT if field.name in types}
     usable = {name: column for name, column in fitted.items() if column is not None}

@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import sys
 from collections.abc import Sequence
 
-from curation.commands import (
-    calibrate,
-    compare_release,
-    demo,
-    diff,
-    import_release,
-    media,
-    overlaps,
-    publish,
-    run,
-    stats,
-)
-from curation.errors import UserError
-
-# In the order in which a dataset goes through them.
-_COMMANDS = (run, stats, calibrate, overlaps, publish, diff, import_release, compare_release, media, demo)
+from curation.errors import UserError, describe_os_error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, dispatch, and turn what the user can fix into one line."""
-    args = _parser().parse_args(argv)
     try:
+        from curation.config import parse_arguments
+
+        args = parse_arguments(_parser(), argv)
         return int(args.command(args))
     except UserError as error:
         return _fail(str(error))
@@ -39,17 +25,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted; run the same command again to go on", status=130)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and "No space left" not in str(error):
+        if (described := describe_os_error(error)) is None:
             raise
-        return _fail(f"the disk is full ({error}). Free some space and run the same command again; no answer is lost")
+        return _fail(described)
 
 
 def _parser() -> argparse.ArgumentParser:
+    from curation.commands import (
+        calibrate,
+        compare_release,
+        demo,
+        diff,
+        import_release,
+        media,
+        overlaps,
+        publish,
+        run,
+        stats,
+    )
+
     parser = argparse.ArgumentParser(
         prog="python -m curation", description="From video questions to a verified, published dataset of traces."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in _COMMANDS:
+    # In the order in which a dataset goes through them.
+    for command in (run, stats, calibrate, overlaps, publish, diff, import_release, compare_release, media, demo):
         command.add_parser(commands)
     return parser
 

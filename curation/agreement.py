@@ -92,12 +92,12 @@ def measure_agreement(verdicts: pl.DataFrame, labels: pl.DataFrame) -> Agreement
 def _read(path: Path) -> pl.DataFrame:
     match path.suffix.lower():
         case ".parquet":
-            return pl.read_parquet(path)
+            return pl.read_parquet(path, glob=False, hive_partitioning=False)
         case ".jsonl" | ".ndjson":
-            return pl.read_ndjson(path, infer_schema_length=None)
+            return pl.read_ndjson(path.read_bytes(), infer_schema_length=None)
         case ".csv":
             # As text: a type guess would turn the id 0000000000000012 into 12.
-            return pl.read_csv(path, infer_schema=False)
+            return pl.read_csv(path, infer_schema=False, glob=False)
         case suffix:
             raise SourceError(f"{path} ends in {suffix!r}; labels are .parquet, .jsonl or .csv.")
 

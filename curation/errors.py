@@ -5,6 +5,21 @@ Everything that derives from `UserError` is printed without a traceback and ends
 
 from __future__ import annotations
 
+import errno
+from typing import Final
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_UNWRITABLE: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+
+
+def describe_os_error(error: OSError) -> str | None:
+    """One line for a full disk or a place that cannot be written; None for anything else, which is our bug."""
+    if error.errno in _FULL or "No space left" in str(error):
+        return f"the disk is full ({error}). Free some space and run the same command again; no answer is lost"
+    if error.errno in _UNWRITABLE and error.filename is not None:
+        return f"cannot use {error.filename}: {error.strerror}. Name another place, or change its rights"
+    return None
+
 
 class UserError(Exception):
     """The user can fix it; `str()` of it is one line."""

@@ -119,7 +119,8 @@ def scan_config(dataset_dir: Path, config: str) -> pl.LazyFrame:
     for file in config_files(dataset_dir, config):
         if missing := set(schema.names) - set(read_footer(file).schema.to_arrow_schema().names):
             raise RunDirectoryError(f"{file} has no column {sorted(missing)}; it was written by another version.")
-        scans.append(pl.scan_parquet(file).select(pl.col(name).cast(dtype) for name, dtype in types.items()))
+        scan = pl.scan_parquet(file, glob=False, hive_partitioning=False)
+        scans.append(scan.select(pl.col(name).cast(dtype) for name, dtype in types.items()))
     return pl.concat(scans)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import NonNegativeFloat, PositiveInt
 
 from curation.answers import Answer, Ask, Caller
-from curation.config import Config
+from curation.config import Config, LocalPath
 from curation.encoding import MediaEncoder, frames_identity
 from curation.engines.base import EncodedMedia, Request
 from curation.engines.config import DispatchConfig, EngineConfig, identity
@@ -27,7 +27,7 @@ class GenerateConfig(Config):
     """
 
     engine: EngineConfig
-    prompt: Path | None = None
+    prompt: LocalPath | None = None
     attempts: PositiveInt = 1
     temperature: NonNegativeFloat = 0.0
     retry_temperature: NonNegativeFloat = 0.7

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from curation.budget import Price
-from curation.config import Config
+from curation.config import Config, LocalPath
 from curation.filters import FilterConfig
 from curation.generate import GenerateConfig
 from curation.plan import PlanAssumptions
@@ -25,7 +23,7 @@ class RunConfig(Config):
     busy while the last answers of one shard come in; with judge batches take larger shards and more of them.
     """
 
-    run_dir: Path
+    run_dir: LocalPath
     source: SourceConfig
     video: VideoConfig = VideoConfig()
     generate: GenerateConfig

@@ -14,7 +14,7 @@ from typing import Protocol
 from pydantic import NonNegativeFloat, PositiveInt
 
 from curation.answers import Answer, Ask, Caller, answer
-from curation.config import Config
+from curation.config import Config, LocalPath
 from curation.engines.base import Request
 from curation.engines.config import DispatchConfig, EngineConfig, identity
 from curation.journal import content_key
@@ -30,7 +30,7 @@ class VerifyConfig(Config):
     """
 
     engine: EngineConfig
-    prompt: Path | None = None
+    prompt: LocalPath | None = None
     tries: PositiveInt = 2
     temperature: NonNegativeFloat = 0.0
     retry_temperature: NonNegativeFloat = 0.7

@@ -164,3 +164,15 @@ def test_no_import_cycle():
 
     for module in graph:
         visit(module, ())
+
+
+def test_a_path_that_a_user_named_is_never_a_pattern():
+    """polars takes `runs/g*` for every run that matches, and `a=1/` for a column."""
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                given = {keyword.arg for keyword in node.keywords}
+                if node.func.attr in ("scan_parquet", "read_parquet"):
+                    assert {"glob", "hive_partitioning"} <= given, f"{path} line {node.lineno}"
+                if node.func.attr in ("read_csv", "scan_csv"):
+                    assert "glob" in given, f"{path} line {node.lineno}"

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from curation.__main__ import main
+from tests.folders import kept_row, write_folder
 from tests.loopback import LoopbackServer
 from tests.questions import Models, command, twenty_records, write_config, write_world
 
@@ -38,6 +39,37 @@ def test_what_the_user_can_mend_is_one_line_that_names_it(tmp_path, capfd, words
     error = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(error) == 1
     assert message.format(tmp=tmp_path) in error[0]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "curation/configs/demo.yaml", "run_dir={tmp}/file"],
+        ["run", "curation/configs/demo.yaml", "run_dir={tmp}/file/run"],
+        ["run", "curation/configs/demo.yaml", "run_dir={tmp}/run", "source.root={tmp}/file"],
+        ["demo", "--num-questions", "20", "--run-dir", "{tmp}/file"],
+        ["stats", "{tmp}/demo", "--plots", "{tmp}/file"],
+        ["stats", "{tmp}/demo", "--json", "{tmp}"],
+        ["calibrate", "{tmp}/file", "--dataset", "{tmp}/demo"],
+        ["import-release", "{tmp}/file", "--cot", "{tmp}/file"],
+        ["publish", "{tmp}/file", "--repo", "org/name", "--version", "1.0.0", "--dry-run"],
+    ],
+)
+def test_a_file_where_a_folder_is_needed_and_the_reverse_are_one_line(tmp_path, capfd, words):
+    (tmp_path / "file").write_text("mine")
+    write_folder(tmp_path / "demo" / "dataset", [kept_row(1)])
+    assert main([word.format(tmp=tmp_path) for word in words]) == 2
+    error = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(error) == 1 and str(tmp_path) in error[0]
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_without_any_of_its_packages_it_says_what_to_install():
+    blocked = "import sys; [sys.modules.__setitem__(name, None) for name in ('rich', 'pydantic', 'polars', 'yaml')]; "
+    script = blocked + "from curation.__main__ import main; sys.exit(main(['stats', 'x']))"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("error: the package ") and ran.stderr.count("\n") == 1
 
 
 def test_run_directory_that_holds_something_else_is_refused_and_left_alone(tmp_path, capfd):

@@ -7,12 +7,11 @@ leaves open says so. Anything else of TRL goes through `trainer_args`, which TRL
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from curation.config import Config
+from curation.config import Config, LocalPath
 from curation.engines.config import DispatchConfig, EngineConfig
 from curation.video import VideoConfig
 from training.benchmarks.config import BenchmarkConfig
@@ -67,15 +66,15 @@ class DatasetConfig(Config):
 
     name: str = Field(min_length=1)
     revision: str | None = None
-    media_root: Path
-    manifest: Path | None = None
-    curate: Path | None = None
+    media_root: LocalPath
+    manifest: LocalPath | None = None
+    curate: LocalPath | None = None
 
 
 class FrameCacheConfig(Config):
     """Decoded frames on a local disk, 4.5 MB a clip at the default budget; it never holds more than max_bytes."""
 
-    folder: Path
+    folder: LocalPath
     max_bytes: int = Field(200 * 10**9, ge=1)
 
 
@@ -87,7 +86,7 @@ class InputConfig(Config):
     """
 
     template: Template = "full"
-    prompt: Path | None = None
+    prompt: LocalPath | None = None
     video: VideoConfig = VideoConfig()
     cache: FrameCacheConfig | None = None
 
@@ -229,7 +228,7 @@ class JudgeConfig(Config):
     """
 
     engine: EngineConfig
-    prompt: Path | None = None
+    prompt: LocalPath | None = None
     tries: PositiveInt = 2
     temperature: NonNegativeFloat = 0.0
     retry_temperature: NonNegativeFloat = 0.7
@@ -263,7 +262,7 @@ class TrainConfig(Config):
     benchmark: what `--stage benchmark` scores the last model on; training itself does not read it.
     """
 
-    run_dir: Path
+    run_dir: LocalPath
     seed: int = Field(0, ge=0)
     variant: Variant = "full"
     dataset: DatasetConfig

@@ -6,6 +6,7 @@ trace, is left out and counted by its reason; nothing is put in its place. The o
 
 from __future__ import annotations
 
+import glob
 import json
 import re
 from collections import Counter
@@ -132,7 +133,8 @@ def _load_from_folder(folder: Path, split: str) -> datasets.Dataset:
     if not paths:
         raise ConfigError(f"{folder} has no {CONFIG_FILES[split]}-*.parquet: it is no dataset of this project.")
     with _one_line(f"{folder}, config {split}"):
-        return datasets.load_dataset("parquet", data_files=paths, split="train")
+        # datasets takes each name for a pattern: runs/g* would read other runs too
+        return datasets.load_dataset("parquet", data_files=[glob.escape(path) for path in paths], split="train")
 
 
 def _load_from_hub(config: DatasetConfig, split: str) -> tuple[datasets.Dataset, str]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curation.errors import ConfigError, RunDirectoryError, UserError
+from curation.errors import ConfigError, RunDirectoryError, UserError, describe_os_error
 
 if TYPE_CHECKING:
     from training.config import TrainConfig
@@ -31,8 +31,10 @@ STAGES = ("all", "sft", "rl", "evaluate", "report", "benchmark")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0 done; 2 the user can fix it (one line, no traceback); anything else is our bug."""
-    args = _parser().parse_args(argv)
     try:
+        from curation.config import parse_arguments
+
+        args = parse_arguments(_parser(), argv)
         return _run(args)
     except UserError as error:
         return _fail(str(error))
@@ -40,19 +42,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.name is None or error.name.split(".")[0] in ("curation", "training"):
             raise
         return _fail(f"the package {error.name!r} is not installed. Run pip install -e '.[train]' in the repository.")
+    except OSError as error:
+        if (described := describe_os_error(error)) is None:
+            raise
+        return _fail(described)
     except KeyboardInterrupt:
         return _fail("interrupted; run the same command again to go on", status=130)
 
 
 def _parser() -> argparse.ArgumentParser:
+    from curation.config import add_config_arguments
+
     parser = argparse.ArgumentParser(
         prog="python training/run.py",
         description="Train and evaluate Qwen2.5-VL on a published dataset: SFT, PA-GRPO, held-out scores, a report.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file; see training/configs/")
-    parser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="change single keys of the config")
+    add_config_arguments(parser, "see training/configs/")
     parser.add_argument(
         "--stage",
         choices=STAGES,
@@ -128,8 +135,6 @@ def _load(path: Path, overrides: Sequence[str]) -> TrainConfig:
     from curation.config import load_config
     from training.config import TrainConfig
 
-    if wrong := [override for override in overrides if override.startswith("-")]:
-        raise ConfigError(f"unknown option {wrong[0]}. See --help.")
     return load_config(TrainConfig, path, overrides)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from curation.commands import add_command, shown_command
+from curation.config import add_config_arguments
 
 if TYPE_CHECKING:
     from curation.commands import Commands
@@ -22,8 +23,7 @@ _EXAMPLE = """  python -m curation run curation/configs/videop2r_cot.yaml run_di
 def add_parser(commands: Commands) -> None:
     """The arguments of `run`."""
     parser = add_command(commands, "run", "Run a curation, or go on with one that was stopped.", _EXAMPLE, _run)
-    parser.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file; see curation/configs/")
-    parser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="change single keys of the config")
+    add_config_arguments(parser, "see curation/configs/")
     parser.add_argument("--dry-run", action="store_true", help="say what it would cost; no model is called")
     parser.add_argument("--retry-failed", action="store_true", help="ask again where only a failure was recorded")
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from curation.config import Config
+from curation.config import SECRET, Config
 from curation.engines.scripted import ScriptedConfig, ScriptedJudgeConfig
 
 
@@ -36,6 +36,13 @@ class OpenAIConfig(Config):
     @classmethod
     def _is_http(cls, base_url: str) -> str:
         return _http_url(base_url)
+
+    @field_validator("extra_body")
+    @classmethod
+    def _holds_no_secret(cls, extra_body: Mapping[str, Any]) -> Mapping[str, Any]:
+        if secret := _secret_key(extra_body):
+            raise ValueError(f"{secret} must not stand in a config, which is published. Name a variable in api_key_env")
+        return extra_body
 
     @model_validator(mode="after")
     def _frames_of_a_video_are_jpeg(self) -> Self:
@@ -102,6 +109,15 @@ def model_name(config: EngineConfig) -> str:
 def identity(config: EngineConfig) -> dict[str, Any]:
     """What a completion depends on: another address, key, time-out or price channel gives the same answers."""
     return config.model_dump(mode="json", exclude={"base_url", "api_key_env", "timeout_s", "batches"})
+
+
+def _secret_key(value: object) -> str | None:
+    """The first key, at any depth, that says it holds a secret."""
+    if isinstance(value, Mapping):
+        return next((str(key) for key in value if SECRET.search(str(key))), None) or _secret_key(list(value.values()))
+    if isinstance(value, list | tuple):
+        return next((found for inner in value if (found := _secret_key(inner))), None)
+    return None
 
 
 def _http_url(url: str) -> str:

@@ -20,6 +20,7 @@ from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, model_validator
 
+from curation.config import LocalPath
 from curation.engines.base import Completion, Request
 from curation.errors import FatalEngineError, PoisonError
 from curation.trace import Trace, render_trace
@@ -60,7 +61,7 @@ class ScriptedConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["scripted"] = "scripted"
-    scenes: Path
+    scenes: LocalPath
     seed: int = 0
     latency_s: NonNegativeFloat = 0.0
     fault_rates: FaultRates = Field(default_factory=FaultRates)

@@ -150,6 +150,7 @@ def _read_files(files: Sequence[Path], columns: Sequence[str]) -> pl.DataFrame:
         if missing := set(columns) - set(read_footer(file).schema.to_arrow_schema().names):
             raise RunDirectoryError(f"{file} has no column {sorted(missing)}; it was written by another version.")
     try:
-        return pl.concat([pl.scan_parquet(file).select(pl.col(columns).cast(pl.String)) for file in files]).collect()
+        scans = [pl.scan_parquet(file, glob=False, hive_partitioning=False) for file in files]
+        return pl.concat([scan.select(pl.col(columns).cast(pl.String)) for scan in scans]).collect()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise RunDirectoryError(f"cannot read {files[0].parent}: {str(error).splitlines()[0]}") from error

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from curation.config import Config
+from curation.config import Config, LocalPath, expand
 from curation.world.scenes import Level
 
 
-def _one_or_many(paths: Any) -> Any:
-    """A single path may stand where a list of them is expected."""
-    return [paths] if isinstance(paths, str | Path) else paths
+def _find_files(paths: Any) -> Any:
+    """One path or a list of them; a pattern such as *.json stands for the files it matches, in the order of names."""
+    if not isinstance(paths, str | Path | list | tuple):
+        return paths
+    found: list[Any] = []
+    for path in [paths] if isinstance(paths, str | Path) else paths:
+        expanded = expand(path)
+        is_pattern = isinstance(path, str) and glob.has_magic(path) and not expanded.exists()
+        matches = glob.iglob(str(expanded), recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+        found += sorted(map(Path, matches)) if is_pattern else [expanded]
+        if is_pattern and not found:
+            raise ValueError(f"no file matches {path}")
+    return found
 
 
-Paths = Annotated[tuple[Path, ...], BeforeValidator(_one_or_many), Field(min_length=1)]
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_find_files), Field(min_length=1)]
 
 
 class _Source(Config):
@@ -34,7 +45,7 @@ class _Imported(_Source):
     media can be had from; the card and `media fetch` name it.
     """
 
-    media_root: Path
+    media_root: LocalPath
     media_repo: str | None = None
     licenses: Mapping[str, str] = Field(default_factory=dict)
 
@@ -68,7 +79,7 @@ class ShapesConfig(_Source):
     """The demo world, built under `root` when it is not there yet. level: scenes.Level says what each one holds."""
 
     kind: Literal["shapes"]
-    root: Path
+    root: LocalPath
     num_questions: int = Field(default=500, ge=1)
     seed: int = Field(default=0, ge=0)
     level: Level = "full"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import sys
 from collections.abc import Sequence
 
-from curation.errors import UserError
+from curation.config import parse_arguments
+from curation.errors import UserError, describe_os_error
 from training.benchmarks.commands import (
     breakdown,
     collapse,
@@ -25,7 +25,7 @@ _COMMANDS = (run, report, compare, sufficiency, mismatch, collapse, breakdown, j
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, dispatch, and turn what the user can fix into one line; anything else is our bug."""
-    args = _parser().parse_args(argv)
+    args = parse_arguments(_parser(), argv)
     try:
         return int(args.command(args))
     except UserError as error:
@@ -37,9 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted; run the same command again to go on", status=130)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if (described := describe_os_error(error)) is None:
             raise
-        return _fail(f"the disk is full ({error}). Free some space and run the same command again; no answer is lost")
+        return _fail(described)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,12 +6,11 @@ Defaults are the paper's (VideoP2R section 5): 32 frames of 256 tokens, temperat
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator, model_validator
 
-from curation.config import Config
+from curation.config import Config, LocalPath
 from curation.engines.config import AnthropicConfig, DispatchConfig, OpenAIConfig
 from curation.engines.scripted import ScriptedJudgeConfig
 from curation.video import PATCH, VideoConfig
@@ -45,7 +44,7 @@ class BenchmarkSource(Config):
 
     annotations: str | None = None
     revision: str = "main"
-    media_root: Path
+    media_root: LocalPath
     parts: tuple[str, ...] | None = None
     held_out_share: Share = 0.2
 

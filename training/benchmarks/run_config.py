@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from curation.config import Config
+from curation.config import Config, LocalPath
 from training.benchmarks.config import BenchmarkConfig
 from training.config import ModelConfig
 
@@ -12,13 +10,13 @@ from training.config import ModelConfig
 class PromptConfig(Config):
     """The section `input:`. prompt: the trace prompt that the model was trained with, a file; null is ours."""
 
-    prompt: Path | None = None
+    prompt: LocalPath | None = None
 
 
 class BenchmarkRun(Config):
     """The whole file. model: what is scored; of a server, `benchmark.engine` names it, and this section is not read."""
 
-    run_dir: Path
+    run_dir: LocalPath
     model: ModelConfig
     input: PromptConfig = PromptConfig()
     benchmark: BenchmarkConfig

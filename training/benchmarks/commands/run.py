@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curation.config import add_config_arguments
 from training.benchmarks.commands import add_command
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ def add_parser(commands: Commands) -> None:
     """The arguments of `run`."""
     about = "Score a model on benchmarks, or go on with a run that was stopped."
     parser = add_command(commands, "run", about, _EXAMPLE, _run)
-    parser.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file; see training/configs/benchmarks_*")
-    parser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="change single keys of the config")
+    add_config_arguments(parser, "see training/configs/benchmarks_*")
     parser.add_argument("--dry-run", action="store_true", help="say what it needs and how long it takes; ask nothing")
 
 

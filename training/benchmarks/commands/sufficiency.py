@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curation.config import add_config_arguments
 from training.benchmarks.commands import add_command
 
 if TYPE_CHECKING:
@@ -21,8 +22,7 @@ def add_parser(commands: Commands) -> None:
     """The arguments of `sufficiency`."""
     about = "Answer from the question, from an observation and from the video: is the observation sufficient?"
     parser = add_command(commands, "sufficiency", about, _EXAMPLE, run)
-    parser.add_argument("config", type=Path, metavar="CONFIG", help="of the model that answers, as for `run`")
-    parser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="change single keys of the config")
+    add_config_arguments(parser, "of the model that answers, as for `run`")
     parser.add_argument(
         "--from",
         dest="own",
