@@ -72,7 +72,7 @@ def test_each_reward_collapses_by_itself_and_a_group_is_lost_only_when_both_do(t
     first, second = run.updates
     assert counts(first.by_reward) == {"perception": (2, 4), "reasoning": (2, 4), "grpo": (2, 4), "both": (1, 4)}
     # GRPO's sum: group 0 ties on its two scored rollouts, group 1 has one, the others differ.
-    assert counts(second.by_reward) == {"perception": (2, 3), "reasoning": (2, 4), "grpo": (1, 3), "both": (1, 3)}
+    assert counts(second.by_reward) == {"perception": (2, 3), "reasoning": (2, 4), "grpo": (1, 3), "both": (2, 4)}
     assert (run.num_rollouts, run.num_masked, run.num_groups) == (24, 3, 8)
     assert run.points("perception") == ((1, 2 / 4), (2, 2 / 3))
 
@@ -86,13 +86,27 @@ def test_a_process_that_is_not_rewarded_is_no_collapsed_one(tmp_path):
 
 @given(
     perception=st.lists(st.sampled_from([None, 1.0, 2.0, 2.2]), min_size=2, max_size=5),
-    reasoning=st.lists(st.sampled_from([0.0, 1.0, 1.5]), min_size=5, max_size=5),
+    reasoning=st.lists(st.sampled_from([None, 0.0, 1.0, 1.5]), min_size=5, max_size=5),
 )
-def test_a_group_lost_to_both_is_lost_to_the_sum_as_well(perception, reasoning):
+def test_a_group_is_lost_when_no_process_that_counts_tells_its_rollouts_apart(perception, reasoning):
     rewards = [RolloutReward(process(p), process(r)) for p, r in zip(perception, reasoning, strict=False)]
     found = measure_group(rewards)
+    counted = [found[name] for name in ("perception", "reasoning") if found[name].num_groups]
+    assert found["both"].num_groups == bool(counted)
+    assert found["both"].num_collapsed == (bool(counted) and all(each.num_collapsed for each in counted))
     if found["both"].num_collapsed:
-        assert found["grpo"].num_collapsed == found["perception"].num_collapsed == found["reasoning"].num_collapsed == 1
+        assert found["grpo"].num_collapsed == found["grpo"].num_groups
+
+
+@pytest.mark.parametrize("scored", [0, 1])
+@pytest.mark.parametrize(("reasoning", "lost"), [((1.0, 1.0, 1.0), 1), ((1.0, 2.0, 1.0), 0)])
+def test_a_group_whose_perception_is_masked_still_counts_by_its_reasoning(tmp_path, scored, reasoning, lost):
+    perception = (*(2.0,) * scored, *(MASKED,) * (3 - scored))
+    write_groups(tmp_path / "run", 1, [(perception, reasoning)])
+    (update,) = measure_run(tmp_path / "run", "run").updates
+    found = counts(update.by_reward)
+    assert found["perception"] == found["grpo"] == (0, 0)
+    assert found["reasoning"] == found["both"] == (lost, 1)
 
 
 def test_the_shares_are_those_that_training_logged(tmp_path):

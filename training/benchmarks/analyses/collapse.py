@@ -7,11 +7,12 @@ Counted by `measure_collapse`, as in training, of four rewards:
 | perception | R_P                                                                                            |
 | reasoning  | R_R                                                                                            |
 | grpo       | the sum of both, as plain GRPO would pay it                                                    |
-| both       | a group is collapsed where each process that is rewarded is: nothing at all is learned from it |
+| both       | a group is collapsed where no process tells its rollouts apart: nothing at all is learned from it |
 
 `both` is what two methods are compared by: under PA-GRPO a group is lost only when neither process tells its rollouts
-apart, under GRPO when its one reward does not. Masked rollouts are left out of their group, and a group with fewer than
-two scored ones is not counted.
+apart, under GRPO when its one reward does not. Masked rollouts are left out of their group, and a process with fewer
+than two scored ones does not count there; `both` counts a group as soon as one process does, since a masked perception
+takes nothing from what the reasoning teaches.
 """
 
 from __future__ import annotations
@@ -149,17 +150,13 @@ def measure_group(rewards: Sequence[RolloutReward]) -> dict[str, Collapse]:
     """One group by every name in REWARDS: of each, one group is counted or none."""
     perception = _measure([_total(reward.perception) for reward in rewards])
     reasoning = _measure([_total(reward.reasoning) for reward in rewards])
-    paid = [
-        collapse
-        for name, collapse in (("perception", perception), ("reasoning", reasoning))
-        if any(getattr(reward, name) is not None for reward in rewards)
-    ]
-    is_counted = bool(paid) and all(collapse.num_groups for collapse in paid)
+    is_paid = any(process is not None for reward in rewards for process in (reward.perception, reward.reasoning))
+    counted = [collapse for collapse in (perception, reasoning) if collapse.num_groups]
     return {
         "perception": perception,
         "reasoning": reasoning,
-        "grpo": _measure([reward.total if paid else None for reward in rewards]),
-        "both": Collapse(1, int(all(collapse.num_collapsed for collapse in paid))) if is_counted else _NOTHING,
+        "grpo": _measure([reward.total if is_paid else None for reward in rewards]),
+        "both": Collapse(1, int(all(collapse.num_collapsed for collapse in counted))) if counted else _NOTHING,
     }
 
 

@@ -24,7 +24,7 @@ _MEANING: Final = {
     "perception": "Share of groups whose perception rewards are (nearly) equal.",
     "reasoning": "Share of groups whose reasoning rewards are (nearly) equal.",
     "grpo": "Share of groups whose summed rewards are (nearly) equal: what plain GRPO would lose.",
-    "both": "Share of groups from which nothing is learned, because each process that is rewarded has collapsed.",
+    "both": "Share of groups from which nothing is learned, because no process tells their rollouts apart.",
 }
 _HEADINGS: Final = ("P", "R", "GRPO", "P and R")  # as REWARDS
 _NOTE: Final = (
