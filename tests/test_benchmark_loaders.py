@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -42,6 +43,7 @@ from training.benchmarks.loaders.options import (
     split_option_lines,
 )
 from training.benchmarks.loaders.snapshot import choose_files
+from training.benchmarks.loaders.tempcompass import NO_CHOICE, TASKS
 from training.benchmarks.loaders.videor1_json import load_videor1
 from training.benchmarks.protocols import ScoredRow, summarise
 from training.benchmarks.scoring import Failure, Reply, check_gold, score_reply
@@ -154,16 +156,74 @@ def change_file(name, root, change):
     return file
 
 
-def test_unknown_column_is_one_line_that_names_it_and_what_to_do(written):
+@pytest.mark.parametrize("value", [1, "text", None, [{"a": [1.5]}]])
+def test_column_that_a_repository_adds_is_noted_and_changes_no_question(written, value):
     name, root = written
-    file = change_file(name, root, lambda rows: [row.update(surprise=1) for row in rows])
-    with pytest.raises(BenchmarkError) as caught:
-        load(name, root)
-    message = str(caught.value)
-    assert isinstance(caught.value, UserError) and "\n" not in message
-    for part in (LAYOUTS[name].title, "unknown column surprise", file.name, LAYOUTS[name].repo, "ignored_columns"):
-        assert part in message
-    assert load(name, root, ignored_columns=("surprise",)).questions
+    plain = load(name, root)
+    assert plain.extra_columns == () and "columns not read" not in plain.describe()
+    change_file(name, root, lambda rows: [row.update(surprise=value, another="x") for row in rows])
+    loaded = load(name, root)
+    assert loaded.questions == plain.questions and loaded.left_out == plain.left_out
+    assert loaded.extra_columns == ("another", "surprise")
+    assert "columns not read: another, surprise" in loaded.describe()
+
+
+RETYPED = ({"a": 1}, [1, None], True)
+
+
+@pytest.mark.parametrize("value", RETYPED, ids=repr)
+def test_column_of_another_type_is_one_line_that_names_it(tmp_path, value):
+    columns = {
+        "vsi_bench": ("question_type", "question", "ground_truth", "options"),
+        "mmvu": ("question", "choices", "answer"),
+        "vcr_bench": ("question", "multiple-choice", "choices", "answer", "duration"),
+        "mvbench": ("video", "question", "candidates", "answer"),
+        "video_mme": ("options", "answer", "videoID"),
+    }
+    for name, names in columns.items():
+        for column in names:
+            if (column, value) in (("multiple-choice", True), ("choices", {"a": 1})):
+                continue  # of the right type
+            root = tmp_path / name / column
+            write_benchmark(name, root)
+            change_file(name, root, lambda rows, column=column: [row.update({column: value}) for row in rows])
+            with pytest.raises(BenchmarkError, match=rf"^[^\n]*{column}[^\n]*$") as caught:
+                load(name, root)
+            assert isinstance(caught.value, UserError)
+
+
+@pytest.mark.parametrize("number", [4, 4.0, 2.9, -1, 0])
+def test_number_where_a_number_is_meant_is_the_same_as_its_text(tmp_path, number):
+    write_benchmark("vsi_bench", tmp_path / "hub_layout")
+    file = next((tmp_path / "hub_layout/hub").glob("test.jsonl"))
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    rows[0]["ground_truth"] = number
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert load("vsi_bench", tmp_path / "hub_layout").questions[0].answer == str(number)
+    file = write_videor1("vsi_bench", tmp_path / "videor1")
+    rewrite(file, lambda rows: rows[0].update(solution=number))
+    loaded = load_videor1("vsi_bench", file, tmp_path / "videor1", protocol="videor1")
+    assert loaded.questions[0].answer == str(number)
+
+
+def test_options_that_are_numbers_are_their_texts(tmp_path):
+    write_benchmark("mmvu", tmp_path)
+    rewrite(tmp_path / "hub/validation.json", lambda rows: rows[0].update(choices={"A": 10, "B": 5.5, "C": None}))
+    assert load("mmvu", tmp_path).questions[0].options == ("A. 10", "B. 5.5")
+    write_benchmark("mvbench", tmp_path)
+    file = tmp_path / "hub/json/moving_count.json"
+    rewrite(file, lambda rows: rows[0].update(candidates=[1, 2, 3], answer=3))
+    question = by_uid(load("mvbench", tmp_path))["moving_count/0"]
+    assert (question.options, question.answer) == (("A. 1", "B. 2", "C. 3"), "C")
+
+
+@pytest.mark.parametrize("nothing", [None, "", "  "])
+def test_row_without_a_gold_is_left_out_and_counted(tmp_path, nothing):
+    write_benchmark("mmvu", tmp_path)
+    rows = [hub_rows.MMVU[0] | {"id": f"validation_{number}"} for number in range(200)]
+    rows[7]["answer"] = nothing
+    write_json(tmp_path / "hub/validation.json", rows)
+    assert load("mmvu", tmp_path).left_out == {UNREADABLE_GOLD: 1}
 
 
 def test_missing_column_is_one_line_that_names_it(written):
@@ -184,12 +244,13 @@ def test_column_that_one_row_lacks_is_missing_there(tmp_path):
         load("mvbench", tmp_path)
 
 
-def test_video_r1_file_with_a_foreign_column_is_refused_and_own_columns_are_not(tmp_path):
+def test_video_r1_file_notes_a_foreign_column_and_not_those_of_its_benchmark(tmp_path):
     file = write_videor1("mvbench", tmp_path)
-    assert load_videor1("mvbench", file, tmp_path, protocol="videor1").questions
+    plain = load_videor1("mvbench", file, tmp_path, protocol="videor1")
     rewrite(file, lambda rows: rows[1].update(sub_category="of Video-MME"))
-    with pytest.raises(BenchmarkError, match=r"MVBench \(Video-R1\), .*:2: it has the unknown column sub_category"):
-        load_videor1("mvbench", file, tmp_path, protocol="videor1")
+    loaded = load_videor1("mvbench", file, tmp_path, protocol="videor1")
+    assert (plain.extra_columns, loaded.extra_columns) == ((), ("sub_category",))
+    assert loaded.questions == plain.questions
 
 
 def test_benchmark_of_the_same_name_is_not_read_as_vcr_bench(tmp_path):
@@ -458,6 +519,78 @@ def test_videommmu_exam_picture_is_kept_beside_the_whole_video(tmp_path):
     assert questions["Perception/dev_Biology_3"].media.image is None
 
 
+@pytest.mark.parametrize("image", [{"bytes": b"\x89PNG", "path": None}, {"bytes": None, "path": "images/gone.png"}])
+def test_videommmu_shows_the_video_alone_under_videor1(tmp_path, image):
+    write_benchmark("videommmu", tmp_path)
+    file = tmp_path / "hub/Adaptation/test-00000-of-00001.parquet"
+    write_parquet(file, [row | {"image": image} for row in hub_rows.VIDEOMMMU["Adaptation"]])
+    for question in load("videommmu", tmp_path, "videor1").questions:
+        assert (question.media.image, question.media.missing) == (None, None)
+
+
+def lecture(tmp_path, answer, options=()):
+    """The question of a row with this gold."""
+    write_benchmark("videommmu", tmp_path)
+    row = hub_rows.VIDEOMMMU["Adaptation"][1] | {"answer": answer, "options": list(options)}
+    write_parquet(tmp_path / "hub/Adaptation/test-00000-of-00001.parquet", [row])
+    return by_uid(load("videommmu", tmp_path))["Adaptation/test_Physics_7"]
+
+
+@pytest.mark.parametrize("gold", ["A", "C", "(B)", "D.", "J"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_videommmu_letter_without_options_is_a_choice_and_no_letter_of_any_answer(tmp_path, gold, protocol):
+    question = lecture(tmp_path, gold)
+    letter = next(char for char in gold if char.isalpha())
+    assert (question.kind, question.answer, question.options) == ("mc", letter, ())
+    other = "B" if letter != "B" else "A"
+    for output, score in (
+        (letter, 1),
+        (other, 0),
+        ("A car passes a crossing, and each driver can see a cab.", 0),
+        ("Chlorine", 0),
+    ):
+        assert score_reply(question.gold, Reply(f"<answer>{output}</answer>"), protocol).score == score, output
+
+
+@pytest.mark.parametrize("gold", ["no", "x", "a", "ion", "24/7", "redox reaction"])
+def test_videommmu_gold_text_is_whole_words_of_the_answer(tmp_path, gold):
+    question = lecture(tmp_path, gold)
+    assert question.kind == "numeric"
+    right = [gold, gold.upper(), f"The answer is {gold}.", f"**{gold}**"]
+    wrong = [
+        "A north wind makes an exact reaction zone.",
+        "nothing",
+        "It is an axion.",
+        "x-a-no" if len(gold) == 1 else "-",
+    ]
+    for output in right:
+        assert score_reply(question.gold, Reply(f"<answer>{output}</answer>"), "official").score == 1, output
+    for output in wrong:
+        assert score_reply(question.gold, Reply(f"<answer>{output}</answer>"), "official").score == 0, output
+
+
+@pytest.mark.parametrize("gold", ["['1/4', '0.25']", '["1/4", "0.25"]', ["1/4", "0.25"], "[' 0.25 ','one quarter']"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_videommmu_list_of_golds_is_met_by_any_of_them(tmp_path, gold, protocol):
+    write_benchmark("videommmu", tmp_path)
+    row = hub_rows.VIDEOMMMU["Adaptation"][1] | {"answer": gold}
+    write_parquet(tmp_path / "hub/Adaptation/test-00000-of-00001.parquet", [row])
+    question = by_uid(load("videommmu", tmp_path, protocol))["Adaptation/test_Physics_7"]
+    assert score_reply(question.gold, Reply("<answer>0.25</answer>"), protocol).score == 1
+    assert score_reply(question.gold, Reply("<answer>0.26</answer>"), protocol).score == 0
+
+
+def test_gold_that_nothing_could_meet_under_its_protocol_is_left_out_and_counted(tmp_path):
+    rows = [
+        videor1_rows.ROWS["vsi_bench"][0] | {"problem_id": number, "problem_type": "numerical"} for number in range(200)
+    ]
+    rows[3]["solution"] = "<answer>two of them</answer>"  # Video-R1 compares numbers
+    file = write_videor1("vsi_bench", tmp_path)
+    write_json(file, rows)
+    videor1, official = (load_videor1("vsi_bench", file, tmp_path, protocol=protocol) for protocol in PROTOCOLS)
+    assert videor1.left_out == {UNREADABLE_GOLD: 1} and official.left_out == {}
+
+
 def test_videommmu_picture_that_only_has_a_path_is_found_or_missing(tmp_path):
     write_benchmark("videommmu", tmp_path)
     file = tmp_path / "hub/Adaptation/test-00000-of-00001.parquet"
@@ -557,7 +690,7 @@ def test_vcr_bench_as_tsv_has_the_same_questions(tmp_path):
     assert load("vcr_bench", tmp_path).questions == expected
     with (tmp_path / "hub/VCR-Bench.tsv").open("a") as stream:
         stream.write("\t".join(["x"] * 12) + "\n")
-    with pytest.raises(BenchmarkError, match=r"VCR-Bench\.tsv:5: it has the unknown column \(beyond the header\)"):
+    with pytest.raises(BenchmarkError, match=r"VCR-Bench\.tsv:5: it has more fields than the header"):
         load("vcr_bench", tmp_path)
 
 
@@ -582,6 +715,55 @@ def test_mvbench_bounds_apply_to_whole_files_and_not_to_cut_ones(tmp_path):
     touch(tmp_path / "media/star/Charades_segment/AAAAA.mp4")
     cut = by_uid(load("mvbench", tmp_path))["action_sequence/0"].media
     assert (cut.name, cut.start_s) == ("star/Charades_segment/AAAAA.mp4", None)
+
+
+CUT_TASKS = ("action_sequence", "action_prediction", "object_interaction", "action_localization", "episodic_reasoning")
+
+
+def test_mvbench_shows_whole_videos_under_videor1_wherever_they_are(tmp_path):
+    write_benchmark("mvbench", tmp_path)
+    shutil.rmtree(tmp_path / "media/star")
+    row = {"question": "What?", "candidates": ["a", "b"], "answer": "a", "start": 2.0, "end": 3.5}
+    for task in CUT_TASKS:
+        write_json(tmp_path / f"hub/json/{task}.json", [row | {"video": task if task[0] == "e" else f"{task}.mp4"}])
+    for name in ("star/Charades_segment", "sta/sta_video_segment", "tvqa/video_fps3_hq_segment"):
+        for task in CUT_TASKS:
+            touch(tmp_path / f"media/{name}/{task}.mp4")
+
+    def shown(protocol):
+        found = by_uid(load("mvbench", tmp_path, protocol))
+        return {task: found[f"{task}/0"].media for task in CUT_TASKS}
+
+    for media in (*shown("videor1").values(), *shown("official").values()):  # only the clips are there
+        assert media.is_part and "_segment/" in media.name and media.start_s is None
+    assert "5 show a part of a longer video" in load("mvbench", tmp_path, "videor1").describe()
+    for name in ("star/Charades_v1_480", "data0613/sta/sta_video"):
+        for task in CUT_TASKS:
+            touch(tmp_path / f"media/{name}/{task}.mp4")
+    touch(tmp_path / "media/tvqa/frames_fps3_hq/episodic_reasoning/00001.jpg")
+    for task, media in shown("videor1").items():
+        assert not media.is_part and "_segment/" not in media.name, task
+        assert (media.start_s, media.end_s, media.missing) == (None, None, None), task
+        assert media.kind == ("frames" if task == "episodic_reasoning" else "video")
+    assert "part of a longer video" not in load("mvbench", tmp_path, "videor1").describe()
+    assert all(media.is_part for media in shown("official").values())
+
+
+def test_mvbench_clip_that_was_only_converted_is_no_part(tmp_path):
+    write_benchmark("mvbench", tmp_path)
+    (tmp_path / "media/ssv2_video/100.webm").unlink()
+    touch(tmp_path / "media/ssv2_video_mp4/100.mp4")
+    for protocol in PROTOCOLS:
+        questions = by_uid(load("mvbench", tmp_path, protocol))
+        for uid in ("action_antonym/0", "fine_grained_pose/0"):
+            assert questions[uid].media.file and not questions[uid].media.is_part
+
+
+def test_mvbench_row_of_a_video_r1_file_that_leads_to_a_cut_clip_says_so(tmp_path):
+    file = write_videor1("mvbench", tmp_path)
+    rewrite(file, lambda rows: rows[0].update(path="./Evaluation/MVBench/star/Charades_segment/AAAAA.mp4"))
+    first, *others = load_videor1("mvbench", file, tmp_path, protocol="videor1").questions
+    assert first.media.is_part and not any(question.media.is_part for question in others)
 
 
 def test_mvbench_bounds_are_start_and_end_not_the_accurate_ones(tmp_path):
@@ -687,6 +869,19 @@ def test_tempcompass_caption_is_judged_under_official_and_recast_under_videor1(t
     assert listed.options == ("A. dribbling a ball", "B. dunking a ball", "C. passing a ball")
     assert listed.answer == "B" and listed.text == "What is he doing?"
     assert len(ours) == len(official)
+
+
+@pytest.mark.parametrize("change", [dict, lambda row: row | {"mc_question": None, "mc_answer": None}])
+def test_tempcompass_captions_without_their_choice_are_left_out_and_counted_under_videor1(tmp_path, change):
+    write_benchmark("tempcompass", tmp_path)
+    keys = ("video_id", "question", "answer", "dim")
+    rows = [change({key: row[key] for key in keys}) for row in hub_rows.TEMPCOMPASS["captioning"]]
+    (file,) = (tmp_path / "hub/captioning").glob("*.parquet")
+    write_parquet(file, rows)
+    videor1, official = (load("tempcompass", tmp_path, protocol) for protocol in PROTOCOLS)
+    assert videor1.left_out == {NO_CHOICE: 2} and official.left_out == {}
+    assert {question.groups["task"] for question in videor1.questions} == set(TASKS) - {"captioning"}
+    assert videor1.num_rows == official.num_rows
 
 
 def test_tempcompass_row_that_is_there_twice_is_asked_twice(tmp_path):

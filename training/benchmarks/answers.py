@@ -7,8 +7,10 @@ and never in it. Nothing here raises, on any string.
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from math import isfinite
 from string import ascii_uppercase
 from typing import Final
@@ -75,6 +77,34 @@ def lenient_passages(output: str) -> Iterator[str]:
             yield found[-1]
     if lines := tail.strip().splitlines():
         yield lines[-1].strip()
+
+
+def gold_alternatives(gold: str) -> tuple[str, ...]:
+    """The texts of which any one is right: those of a list of texts, as MMMU writes it ("['1/4', '0.25']"), else one.
+
+    "[3, 9]" is no such list.
+    """
+    if gold.startswith("["):
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            found = ast.literal_eval(gold)
+            if isinstance(found, list) and found and all(isinstance(text, str) and text.strip() for text in found):
+                return tuple(text.strip() for text in found)
+    return (gold,)
+
+
+def states_text(passage: str, gold: str) -> bool | None:
+    """Whether the gold's words stand in the passage (MMMU's rule); None for a passage without words.
+
+    They are whole words: "no" is not in "north". A gold of one character must be what the passage states, since "a" is
+    in every other sentence.
+    """
+    plain, wanted = fold(passage[:MAX_ANSWER_CHARS]), fold(gold)
+    if not plain or not wanted:
+        return None
+    if len(wanted) > 1:
+        return re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", plain) is not None
+    stated = [match.end() for match in _STATES.finditer(plain)][-1:]
+    return wanted in (plain, *(fold(plain[end:]) for end in stated))
 
 
 def read_letter(passage: str, options: Sequence[str]) -> str | None:

@@ -24,7 +24,8 @@ class MediaReference:
 
     name: relative to the media root, with "/": the same on every machine. file: where it is; None when it is missing.
     kind: `frames` is a folder of pictures, `fps` of them a second of the video that they are from.
-    start_s, end_s: the part to show of a longer file; None from its start, or to its end.
+    start_s, end_s: the part to show of a longer file; None from its start, or to its end. is_part: of a longer video,
+    by these bounds or because the file is cut already.
     image: a further picture, its encoded bytes or its file (the exam page of VideoMMMU's adaptation track, which is
     also what the video ends with).
     missing: why there is nothing to show, such as "missing" or "outside_root"; None when all of it is there.
@@ -38,6 +39,7 @@ class MediaReference:
     fps: float | None = None
     image: bytes | Path | None = None
     missing: str | None = None
+    is_part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,9 @@ class BenchmarkQuestion:
 class LoadedBenchmark:
     """The questions of a benchmark in the order of its files, and what is not as it should be.
 
-    revision: the hub's commit, or a hash of the files read. left_out: reason -> rows that the protocol does not use.
+    revision: the hub's commit, or a hash of the files read. left_out: reason -> rows that are not asked.
     num_published: the rows that the benchmark is said to have, as read; None where no source says so.
+    extra_columns: that the files have beside the known ones; they are not read.
     """
 
     benchmark: str
@@ -90,6 +93,7 @@ class LoadedBenchmark:
     questions: tuple[BenchmarkQuestion, ...]
     left_out: Mapping[str, int]
     num_published: int | None
+    extra_columns: tuple[str, ...] = ()
 
     @property
     def num_rows(self) -> int:
@@ -113,6 +117,10 @@ class LoadedBenchmark:
             text += f" ({self.num_published:,} are published)"
         if self.left_out:
             text += f"; left out: {', '.join(f'{reason} {count:,}' for reason, count in self.left_out.items())}"
+        if num_parts := sum(question.media.is_part for question in self.questions):
+            text += f"; {num_parts:,} show a part of a longer video"
+        if self.extra_columns:
+            text += f"; columns not read: {', '.join(self.extra_columns)}"
         if self.missing:
             reasons = Counter(self.missing_media.values())
             files = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())

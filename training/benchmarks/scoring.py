@@ -6,7 +6,7 @@
 | yesno      | 1 if it begins with the gold word                         | 1 if it is the gold text                    |
 | match      | 1 if it names the gold line, by label, index or text      | 1 if it is the gold text                    |
 | numeric    | 1 if the number stated is equal when rounded to two       | the same, but "4.0" is not "4"              |
-|            | decimals; a text by containment (MMMU)                    |                                             |
+|            | decimals; a text by its whole words (MMMU); of a list any |                                             |
 | regression | mean relative accuracy, error <= 1 - threshold (VSI)      | error < 1 - threshold, in single precision  |
 | interval   | 1 if the temporal IoU is above 0.7 (VCR-Bench)            | as official: Video-R1 has no such questions |
 | box        | 1 if the IoU is above 0.5 (VCR-Bench)                     | as official                                 |
@@ -20,7 +20,7 @@ not in the form asked for, scores 0, is never taken out of a denominator, and sa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal, get_args
@@ -29,6 +29,7 @@ from curation.scoring.choice import fold
 from curation.scoring.quantity import parse_quantity
 from curation.tasks import score_answer
 from training.benchmarks.answers import (
+    gold_alternatives,
     lenient_passages,
     official_passage,
     read_box,
@@ -41,6 +42,7 @@ from training.benchmarks.answers import (
     read_line,
     read_stated_number,
     read_yes_no,
+    states_text,
     videor1_passage,
 )
 from training.benchmarks.scoring_rules import (
@@ -80,6 +82,11 @@ class Gold:
     kind: Kind
     answer: str
     options: Sequence[str] = ()
+
+    @property
+    def alternatives(self) -> tuple[str, ...]:
+        """The answers of which any one is right; only open questions of VideoMMMU have several."""
+        return gold_alternatives(self.answer) if self.kind == "numeric" else (self.answer,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +172,7 @@ def _grade_official(gold: Gold, passage: str) -> float | None:
         case "match":
             return _equal(read_line(passage, gold.options), read_line(gold.answer, gold.options))
         case "numeric":
-            return _grade_number_or_text(passage, gold.answer)
+            return _best(_grade_number_or_text(passage, answer) for answer in gold.alternatives)
         case "regression":
             given, wanted = read_first_number(passage), read_comma_float(gold.answer)
             return None if given is None or wanted is None else mean_relative_accuracy(given, wanted)
@@ -193,7 +200,7 @@ def _grade_videor1(gold: Gold, passage: str) -> float | None:
         case "numeric":
             if read_comma_float(passage) is None:
                 return None
-            return score_answer("numerical", passage, gold.answer, strict="videor1")
+            return _best(score_answer("numerical", passage, answer, strict="videor1") for answer in gold.alternatives)
         case "regression":
             given, wanted = read_comma_float(passage), read_comma_float(gold.answer)
             return None if given is None or wanted is None else mean_relative_accuracy_videor1(given, wanted)
@@ -227,9 +234,15 @@ def _grade_number_or_text(passage: str, gold: str) -> float | None:
     """MMMU's rule of open questions: numbers are equal to two decimals, a gold text is contained."""
     wanted = read_comma_float(gold)
     if wanted is None:
-        return float(fold(gold) in fold(passage)) if fold(passage) else None
+        is_stated = states_text(passage, gold)
+        return None if is_stated is None else float(is_stated)
     given = read_stated_number(passage)
     return None if given is None else float(round(given, 2) == round(wanted, 2))
+
+
+def _best(scores: Iterable[float | None]) -> float | None:
+    """The highest; None when there is none."""
+    return max((score for score in scores if score is not None), default=None)
 
 
 def _equal(read: object, gold: object) -> float | None:

@@ -6,9 +6,9 @@ import csv
 import hashlib
 import json
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,7 +24,6 @@ def read_rows(
     title: str,
     repo: str,
     columns: Columns,
-    ignored: Collection[str],
 ) -> Iterator[Row]:
     """The rows of each part, in order. files: part -> (name, file). Raises BenchmarkError."""
     for part, named in files.items():
@@ -36,10 +35,10 @@ def read_rows(
                 if not isinstance(values, dict):
                     raise BenchmarkError(f"{title}, {place}: expected an object, found {type(values).__name__}.")
                 if (found := frozenset(values)) not in checked:
-                    if fault := columns.fault(found, ignored):
+                    if fault := columns.fault(found):
                         raise BenchmarkError(
                             f"{title}, {place}: it {fault}. This loader knows the layout of {repo}: name a revision "
-                            "that has it, or list columns that do not matter in ignored_columns."
+                            "that has it."
                         )
                     checked.add(found)
                 yield Row(title, part, number, place, values)
@@ -73,7 +72,7 @@ def _read(title: str, name: str, file: Path) -> Iterator[Any]:
                 # A field may hold a picture; the limit is the C long.
                 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
                 with file.open(encoding="utf-8-sig", newline="") as stream:
-                    yield from csv.DictReader(stream, delimiter="\t", restkey="(beyond the header)")
+                    yield from _tsv(title, name, stream)
             case ".json":
                 found = json.loads(file.read_bytes())
                 if not isinstance(found, list):
@@ -86,6 +85,14 @@ def _read(title: str, name: str, file: Path) -> Iterator[Any]:
     except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise BenchmarkError(f"{title}: cannot read {name}: {reason}. Fetch it again.") from error
+
+
+def _tsv(title: str, name: str, stream: TextIO) -> Iterator[Any]:
+    """A line with more fields than the header has shifted its columns."""
+    for record, values in enumerate(csv.DictReader(stream, delimiter="\t"), start=1):
+        if None in values:
+            raise BenchmarkError(f"{title}, {name}:{record}: it has more fields than the header. Fetch it again.")
+        yield values
 
 
 def _parquet(file: Path) -> Iterator[Any]:

@@ -44,18 +44,15 @@ def load_demo(folder: Path, media_root: Path, *, held_out_share: float) -> Loade
     if not paths:
         raise BenchmarkError(f"{TITLE}: {folder} has no {CONFIG_FILES[_CONFIG]}-*.parquet. Build it with make demo.")
     files = tuple((path.relative_to(root).as_posix(), path) for path in paths)
-    rows = read_rows(
-        {_CONFIG: files},
-        title=TITLE,
-        repo="this project",
-        columns=Columns(frozenset(QUESTION.names)),
-        ignored=(),
-    )
+    columns = Columns(frozenset(QUESTION.names))
+    rows = read_rows({_CONFIG: files}, title=TITLE, repo="this project", columns=columns)
     return collect(
         NAME,
         rows,
         lambda row: _read(row, media, held_out_share),
         title=TITLE,
+        columns=columns,
+        protocol="official",  # whose rules are the wider ones: a dataset of ours has golds of its own form
         revision=hash_files(files),
         num_published=None,
     )

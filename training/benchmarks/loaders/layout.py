@@ -1,13 +1,14 @@
 """What a benchmark's loader is made of: where it lies, the columns it must have, and how a row becomes a question.
 
-A loader knows one layout exactly. What it does not know it refuses in one line, because a misread benchmark gives a
-plausible score.
+A loader knows one layout exactly. A column that is missing or of another type is refused in one line, because a misread
+benchmark gives a plausible score; columns that a repository adds are noted and not read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Final
 
 from curation.errors import UserError
@@ -36,7 +37,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """required: in every row. one_of: at least one of these. optional: may be there. Any other is unknown."""
+    """required: in every row. one_of: at least one of these. optional: may be there. Any other is extra: not read."""
 
     required: frozenset[str]
     optional: frozenset[str] = frozenset()
@@ -47,14 +48,12 @@ class Columns:
         """All that may be there."""
         return self.required | self.optional | self.one_of
 
-    def fault(self, found: Collection[str], ignored: Collection[str] = ()) -> str | None:
-        """What is wrong with the columns that were found; None when nothing is."""
+    def fault(self, found: Collection[str]) -> str | None:
+        """Which column is lacking among those that were found; None when none is."""
         if absent := sorted(self.required - set(found)):
             return f"lacks the column {', '.join(absent)}"
         if self.one_of and self.one_of.isdisjoint(found):
             return f"lacks the column {' or '.join(sorted(self.one_of))}"
-        if unknown := sorted(set(found) - self.known - set(ignored)):
-            return f"has the unknown column {', '.join(unknown)}"
         return None
 
 
@@ -83,21 +82,41 @@ class Row:
         value = self.values[name]
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else self.text(name)
 
+    def gold(self, name: str) -> str:
+        """A text or a number, as text. Raises UnreadableGold where the row has none, so that nothing could be right."""
+        value = self.values[name]
+        if value is None or (isinstance(value, str) and not value.strip()):
+            raise UnreadableGold(f"{name} is empty")
+        if not isinstance(value, str) and not is_number(value):
+            raise self.fault(f"{name} must be text or a number, not {value!r}")
+        return str(value).strip()
+
     def texts(self, name: str) -> tuple[str, ...]:
-        """A list of texts, which may be blank (choices that only a picture shows); () for null."""
+        """A list of texts or numbers, as texts; they may be blank (choices that only a picture shows). () for null."""
         value = self.values.get(name)
         if value is None:
             return ()
-        if not isinstance(value, list | tuple) or not all(isinstance(entry, str) for entry in value):
+        is_list = isinstance(value, list | tuple)
+        if not is_list or not all(isinstance(entry, str) or is_number(entry) for entry in value):
             raise self.fault(f"{name} must be a list of texts, not {value!r}")
-        return tuple(value)
+        return tuple(str(entry) for entry in value)
+
+    def choices(self, name: str, value: object) -> dict[str, str]:
+        """{"A": text or number}, as texts, without those that are blank or null. value: what the column holds, read."""
+        if not isinstance(value, Mapping):
+            raise self.fault(f"{name} must hold texts by their letters, not {value!r}")
+        for letter, choice in value.items():
+            if not (choice is None or isinstance(choice, str) or is_number(choice)):
+                raise self.fault(f"{name} {letter} must be text, not {choice!r}")
+        texts = {letter: "" if choice is None else str(choice).strip() for letter, choice in value.items()}
+        return {letter: text for letter, text in texts.items() if text}
 
     def seconds(self, name: str) -> float | None:
         """A number, at least 0; None when the row has none."""
         value = self.values.get(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        if not is_number(value) or value < 0:
             raise self.fault(f"{name} must be seconds, not {value!r}")
         return float(value)
 
@@ -121,6 +140,11 @@ class Row:
         shown = " ".join(what.split())
         shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
         return BenchmarkError(f"{self.title}, {self.place}: {shown}. Use the revision that this loader knows.")
+
+
+def is_number(value: Any) -> bool:
+    """A finite one; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
 ReadRow = Callable[[Row, MediaRoot, Protocol], BenchmarkQuestion | LeftOut]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from training.benchmarks.loaders import mmvu, mvbench, tempcompass, vcr_bench, video_mme, videommmu, vsi_bench
 from training.benchmarks.loaders.annotations import read_rows
-from training.benchmarks.loaders.layout import BenchmarkError, Layout, LeftOut, Row, UnreadableGold
+from training.benchmarks.loaders.layout import BenchmarkError, Columns, Layout, LeftOut, Row, UnreadableGold
 from training.benchmarks.loaders.media import MediaRoot
 from training.benchmarks.loaders.snapshot import read_folder
 from training.benchmarks.question import BenchmarkQuestion, LoadedBenchmark
-from training.benchmarks.scoring import Protocol, check_gold
+from training.benchmarks.scoring import Protocol, Reply, check_gold, score_reply
 
 _MODULES: Final = (vsi_bench, videommmu, mmvu, vcr_bench, mvbench, tempcompass, video_mme)  # as in the paper's table
 LAYOUTS: Final[Mapping[str, Layout]] = {module.LAYOUT.name: module.LAYOUT for module in _MODULES}
@@ -36,7 +36,6 @@ def load_hub(
     source: str | Path | None = None,
     revision: str = "main",
     parts: Sequence[str] | None = None,
-    ignored_columns: Collection[str] = (),
 ) -> LoadedBenchmark:
     """The questions that `protocol` asks, in the order of the files.
 
@@ -54,14 +53,14 @@ def load_hub(
         from training.benchmarks.loaders.hub import fetch
 
         snapshot = fetch(layout, repo, revision, wanted)
-    rows = read_rows(
-        snapshot.files, title=layout.title, repo=layout.repo, columns=layout.columns, ignored=ignored_columns
-    )
+    rows = read_rows(snapshot.files, title=layout.title, repo=layout.repo, columns=layout.columns)
     return collect(
         name,
         rows,
         lambda row: layout.read(row, media, protocol),
         title=layout.title,
+        columns=layout.columns,
+        protocol=protocol,
         revision=snapshot.revision,
         num_published=layout.num_rows if set(wanted) == set(layout.default_parts) else None,
     )
@@ -73,22 +72,27 @@ def collect(
     read: Callable[[Row], BenchmarkQuestion | LeftOut],
     *,
     title: str,
+    columns: Columns,
+    protocol: Protocol,
     revision: str,
     num_published: int | None,
 ) -> LoadedBenchmark:
     """Read every row; one that is left out has a reason. Raises BenchmarkError.
 
-    A gold that is no answer is left out too, unless so many are that the rows must have been misread.
+    A gold that no answer could meet is left out too, unless so many are that the rows must have been misread. Columns
+    that are not known are noted.
     """
     questions: dict[str, BenchmarkQuestion] = {}
     left_out: Counter[str] = Counter()
     unreadable: list[BenchmarkError] = []
+    extra: set[str] = set()
     num_rows = 0
     for num_rows, row in enumerate(rows, start=1):  # noqa: B007
+        extra |= row.values.keys() - columns.known
         try:
             question = read(row)
             if isinstance(question, BenchmarkQuestion):
-                _check(question)
+                _check(question, protocol)
         except UnreadableGold as fault:
             unreadable.append(row.fault(str(fault)))
             left_out[UNREADABLE_GOLD] += 1
@@ -103,11 +107,17 @@ def collect(
         raise BenchmarkError(f"{unreadable[0]} ({len(unreadable):,} of {num_rows:,} rows have such a gold.)")
     if not questions:
         raise BenchmarkError(f"{title} has no question for this protocol: {dict(left_out)} of {num_rows:,} rows.")
-    return LoadedBenchmark(name, revision, tuple(questions.values()), dict(left_out), num_published)
+    return LoadedBenchmark(
+        name, revision, tuple(questions.values()), dict(left_out), num_published, tuple(sorted(extra))
+    )
 
 
-def _check(question: BenchmarkQuestion) -> None:
+def _check(question: BenchmarkQuestion, protocol: Protocol) -> None:
+    """Raises UnreadableGold when even the gold itself would be wrong."""
+    gold = question.gold
     try:
-        check_gold(question.gold)
+        check_gold(gold)
     except ValueError as error:
         raise UnreadableGold(str(error)) from error
+    if not any(score_reply(gold, Reply(answer), protocol).score for answer in gold.alternatives):
+        raise UnreadableGold(f"no answer meets {gold.answer!r} under {protocol}")

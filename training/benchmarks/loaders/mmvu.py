@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -20,10 +19,7 @@ _LINK: Final = re.compile(r"https?://.*?/resolve/[^/]+/(.+)")
 def _read(row: Row, media: MediaRoot, protocol: Protocol) -> BenchmarkQuestion | LeftOut:
     if row.one_of("question_type", _TYPES) == "open-ended":
         return LeftOut(NOT_MULTIPLE_CHOICE)
-    choices = row.values["choices"]
-    if not isinstance(choices, Mapping):
-        raise row.fault(f"choices must hold texts by their letters, not {choices!r}")
-    options = letter_choices(choices)
+    options = letter_choices(row.choices("choices", row.values["choices"]))
     if not options:
         raise row.fault("a multiple-choice question has no choices")
     video = _video_name(row)
@@ -33,7 +29,7 @@ def _read(row: Row, media: MediaRoot, protocol: Protocol) -> BenchmarkQuestion |
         kind="mc",
         text=row.text("question"),
         options=options,
-        answer=gold_letter(row.text("answer"), options),
+        answer=gold_letter(row.gold("answer"), options),
         media=media.find(video, video.removeprefix("videos/")),
         groups={"task": "multiple-choice"} | subject_group(video),
     )

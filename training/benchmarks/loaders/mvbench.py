@@ -1,7 +1,9 @@
 """MVBench: twenty tasks over clips of eleven sources.
 
-Branch main has whole files, whose part a row bounds, and TV episodes as folders of pictures; branch `video` has clips
-that are cut already, in folders of another name. Which one was found decides whether the bounds still apply.
+Branch main has whole files, whose part a row bounds in five tasks, and TV episodes as folders of pictures; branch
+`video` has the parts as clips of their own, in folders of another name. `official` shows the parts; which one was found
+decides whether the bounds still apply. `videor1` shows whole videos, as Video-R1 did (clips score higher, says its
+author); where only the cut clip is there it shows that one, and the question says that it is a part.
 """
 
 from __future__ import annotations
@@ -22,7 +24,10 @@ _EPISODE_FPS: Final = 3.0
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Folders of one source. whole: on main; cut: on branch `video`, None where both are the same files."""
+    """Folders of one source. whole: on main; cut: on branch `video`, None where both are the same files.
+
+    has_bounds: the clips of `cut` are parts; else they are the whole ones, converted.
+    """
 
     whole: str
     cut: str | None = None
@@ -65,29 +70,52 @@ def _read(row: Row, media: MediaRoot, protocol: Protocol) -> BenchmarkQuestion |
         kind="mc",
         text=row.text("question"),
         options=letter_options(texts),
-        answer=place_letter(row.text("answer"), texts),
-        media=_find(row, media),
+        answer=place_letter(row.gold("answer"), texts),
+        media=_find_whole(row, media) if protocol == "videor1" else _find_part(row, media),
         groups={"task": row.part},
     )
 
 
-def _find(row: Row, media: MediaRoot) -> MediaReference:
-    source, video = SOURCES[row.part], row.text("video")
-    if source.cut and (found := media.find(*_names(source.cut, video))).file:
+def is_cut(path: str) -> bool:
+    """Whether a file lies where branch `video` has parts of longer videos."""
+    return any(source.has_bounds and source.cut and f"/{source.cut}/" in f"/{path}" for source in SOURCES.values())
+
+
+def _find_part(row: Row, media: MediaRoot) -> MediaReference:
+    source = SOURCES[row.part]
+    if (found := _find_cut(row, source, media)) is not None:
         return found
     start_s, end_s = (row.seconds("start"), row.seconds("end")) if source.has_bounds else (None, None)
     if start_s is not None and end_s is not None and end_s <= start_s:
         raise row.fault(f"the part from {start_s} s to {end_s} s is empty")
+    is_part = start_s is not None or end_s is not None
+    return replace(_find_file(row, source, media), start_s=start_s, end_s=end_s, is_part=is_part)
+
+
+def _find_whole(row: Row, media: MediaRoot) -> MediaReference:
+    source = SOURCES[row.part]
+    found = _find_file(row, source, media)
+    return found if found.file is not None else _find_cut(row, source, media) or found
+
+
+def _find_cut(row: Row, source: _Source, media: MediaRoot) -> MediaReference | None:
+    """The clip of branch `video`."""
+    if source.cut is None:
+        return None
+    found = media.find(*_names(source.cut, row.text("video")))
+    return replace(found, is_part=source.has_bounds) if found.file else None
+
+
+def _find_file(row: Row, source: _Source, media: MediaRoot) -> MediaReference:
+    """The whole file of main, or its folder of pictures."""
+    video = row.text("video")
     if not source.is_frames:
-        return replace(media.find(*_names(source.whole, video)), start_s=start_s, end_s=end_s)
+        return media.find(*_names(source.whole, video))
     folders = [f"{root}{source.whole}/{video}" for root in _ROOTS]
     if folder := media.find_folder(*folders):
-        name = folder.relative_to(media.path).as_posix()
-        return MediaReference(name, folder, "frames", start_s, end_s, fps=_EPISODE_FPS)
-    found = media.find(*folders)
-    if found.file:  # somebody made a video of the pictures
-        return replace(found, start_s=start_s, end_s=end_s)
-    return replace(found, kind="frames", start_s=start_s, end_s=end_s, fps=_EPISODE_FPS)
+        return MediaReference(folder.relative_to(media.path).as_posix(), folder, "frames", fps=_EPISODE_FPS)
+    found = media.find(*folders, *_names(source.whole, video))  # a file where somebody made a video of the pictures
+    return found if found.file else replace(found, kind="frames", fps=_EPISODE_FPS)
 
 
 def _names(folder: str, video: str) -> Iterator[str]:

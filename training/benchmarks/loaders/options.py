@@ -11,8 +11,10 @@ from typing import Final
 from curation.scoring.choice import named_letter
 from training.benchmarks.answers import read_exact_letter
 from training.benchmarks.loaders.layout import UnreadableGold
+from training.benchmarks.scoring import Kind
 
 _OPTION_LINE: Final = re.compile(r"\s*\(?([A-Z])[.):]\s*(.*)", re.DOTALL)  # "C.Both" is there too
+_LONE_LETTER: Final = re.compile(r"\(?([A-Z])[.)]{0,2}")
 _INFORMATION: Final = re.compile(r"^Information ([A-Z]):\s*(.*)$", re.MULTILINE)
 
 
@@ -29,9 +31,9 @@ def letter_options(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{letter}. {text.strip()}".strip() for letter, text in zip(ascii_uppercase, texts, strict=False))
 
 
-def letter_choices(choices: Mapping[str, str | None]) -> tuple[str, ...]:
-    """The options of {"A": text, ...}: those that have a text, in order of their letters."""
-    return tuple(f"{letter}. {text.strip()}" for letter, text in sorted(choices.items()) if text and text.strip())
+def letter_choices(choices: Mapping[str, str]) -> tuple[str, ...]:
+    """The options of {"A": text, ...}, in order of their letters."""
+    return tuple(f"{letter}. {text}" for letter, text in sorted(choices.items()))
 
 
 def gold_letter(gold: str, options: Sequence[str]) -> str:
@@ -40,6 +42,20 @@ def gold_letter(gold: str, options: Sequence[str]) -> str:
     if letter is None or read_exact_letter(letter, options) is None:
         raise UnreadableGold(f"{gold!r} is none of {len(options)} options")
     return letter
+
+
+def read_gold(kind: Kind, gold: str, options: Sequence[str]) -> tuple[Kind, str]:
+    """(kind, gold) as they are scored. Raises UnreadableGold for a choice that the gold does not make.
+
+    A lone letter without options is a choice too, whatever the row says: its options are in the picture.
+    """
+    if options:
+        return kind, gold_letter(gold, options)
+    if match := _LONE_LETTER.fullmatch(gold):
+        return "mc", match[1]
+    if kind == "mc":
+        raise UnreadableGold(f"{gold!r} is no letter, and there are no options")
+    return kind, gold
 
 
 def place_letter(gold: str, texts: Sequence[str]) -> str:

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from training.benchmarks.answers import read_box, read_interval
-from training.benchmarks.loaders.layout import NOT_MULTIPLE_CHOICE, Columns, Layout, LeftOut, Row
+from training.benchmarks.answers import read_box, read_float, read_interval
+from training.benchmarks.loaders.layout import NOT_MULTIPLE_CHOICE, Columns, Layout, LeftOut, Row, is_number
 from training.benchmarks.loaders.media import MediaRoot
 from training.benchmarks.loaders.options import cut_choices, gold_letter, letter_choices
 from training.benchmarks.question import BenchmarkQuestion
@@ -29,7 +29,7 @@ def _read(row: Row, media: MediaRoot, protocol: Protocol) -> BenchmarkQuestion |
     options = letter_choices(_choices(row)) if has_choices else ()
     if has_choices and not options:
         raise row.fault("a multiple-choice question has no choices")
-    answer = row.text("answer")
+    answer = row.gold("answer")
     path = row.text("video_path").removeprefix("./")
     return BenchmarkQuestion(
         benchmark=LAYOUT.name,
@@ -53,7 +53,7 @@ def _is_multiple_choice(row: Row) -> bool:
     return value
 
 
-def _choices(row: Row) -> Mapping[str, str | None]:
+def _choices(row: Row) -> Mapping[str, str]:
     """A mapping, or its text in a TSV."""
     value = row.values["choices"]
     if isinstance(value, str):
@@ -61,9 +61,7 @@ def _choices(row: Row) -> Mapping[str, str | None]:
             value = ast.literal_eval(value)
         except (ValueError, SyntaxError):
             value = None
-    if not isinstance(value, Mapping):
-        raise row.fault(f"choices must hold texts by their letters, not {row.values['choices']!r}")
-    return value
+    return row.choices("choices", value)
 
 
 def _open_kind(answer: str) -> Kind:
@@ -79,10 +77,9 @@ def _open_kind(answer: str) -> Kind:
 def _duration_group(row: Row) -> dict[str, str]:
     """In the bands of the paper; a TSV writes the seconds as text."""
     value = row.values["duration"]
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError) as error:
-        raise row.fault(f"duration must be seconds, not {value!r}") from error
+    seconds = read_float(value) if isinstance(value, str) else float(value) if is_number(value) else None
+    if seconds is None:
+        raise row.fault(f"duration must be seconds, not {value!r}")
     return {"duration": "short" if seconds <= _SHORT_S else "medium" if seconds <= _MEDIUM_S else "long"}
 
 

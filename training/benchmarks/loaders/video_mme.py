@@ -23,7 +23,7 @@ def _read(row: Row, media: MediaRoot, protocol: Protocol) -> BenchmarkQuestion |
         kind="mc",
         text=row.text("question"),
         options=options,
-        answer=gold_letter(row.text("answer"), options),
+        answer=gold_letter(row.gold("answer"), options),
         media=media.find(*names),
         groups={
             "task": row.text("task_type"),

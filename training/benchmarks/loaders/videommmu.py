@@ -1,7 +1,8 @@
 """VideoMMMU: lectures; three questions each, in the tracks perception, comprehension and adaptation.
 
 The exam picture of an adaptation question is the end of its video: always the full video, never the clip of the
-question alone. Where the rows bring that picture too, it is the question's further image.
+question alone. Where the rows bring that picture too, it is the question's further image under `official`; under
+`videor1` the video is shown alone, as Video-R1 and lmms-eval do.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 from training.benchmarks.loaders.layout import Columns, Layout, LeftOut, Row
 from training.benchmarks.loaders.media import MediaRoot
-from training.benchmarks.loaders.options import gold_letter, letter_options
+from training.benchmarks.loaders.options import letter_options, read_gold
 from training.benchmarks.question import BenchmarkQuestion, MediaReference
 from training.benchmarks.scoring import Protocol
 
@@ -22,16 +23,26 @@ TRACKS: Final = ("Perception", "Comprehension", "Adaptation")
 def _read(row: Row, media: MediaRoot, protocol: Protocol) -> BenchmarkQuestion | LeftOut:
     # question_type is no guide: some multiple-choice rows are tagged "open".
     options = letter_options(row.texts("options"))
+    kind, answer = read_gold("mc" if options else "numeric", _gold(row), options)
+    video = media.find_stem(row.text("id"))
     return BenchmarkQuestion(
         benchmark=LAYOUT.name,
         uid=f"{row.part}/{row.text('id')}",
-        kind="mc" if options else "numeric",
+        kind=kind,
         text=row.text("question"),
         options=options,
-        answer=gold_letter(row.identifier("answer"), options) if options else row.identifier("answer"),
-        media=_with_image(row, media.find_stem(row.text("id")), media),
+        answer=answer,
+        media=_with_image(row, video, media) if protocol == "official" else video,
         groups={"task": row.part.lower()} | subject_group(row.text("id")),
     )
+
+
+def _gold(row: Row) -> str:
+    """A text or a number; a list of texts, any of which is right, as MMMU writes it in its text."""
+    value = row.values["answer"]
+    if isinstance(value, list) and value and all(isinstance(answer, str) and answer.strip() for answer in value):
+        return value[0] if len(value) == 1 else repr(value)
+    return row.gold("answer")
 
 
 def subject_group(video: str) -> dict[str, str]:

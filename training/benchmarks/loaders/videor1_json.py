@@ -1,13 +1,13 @@
 """Video-R1's evaluation files: eval_mmvu.json and its like, one schema for all benchmarks.
 
-Rows of some benchmarks keep their own columns beside the common ones. Videos are whole: start and end do not apply.
+Rows of some benchmarks keep their own columns beside the common ones. Videos are whole: start and end do not apply, and
+a row whose path leads to a cut clip of MVBench says that it shows a part.
 VCR-Bench has no such file of Video-R1's; one in the same schema is read all the same.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -18,7 +18,7 @@ from training.benchmarks.loaders.annotations import hash_files, read_rows
 from training.benchmarks.loaders.layout import NOT_MULTIPLE_CHOICE, BenchmarkError, Columns, Layout, LeftOut, Row
 from training.benchmarks.loaders.loading import collect, layout_of
 from training.benchmarks.loaders.media import MediaRoot, with_suffixes
-from training.benchmarks.loaders.options import gold_letter, letter_options
+from training.benchmarks.loaders.options import letter_options, read_gold
 from training.benchmarks.question import BenchmarkQuestion, LoadedBenchmark, MediaReference
 from training.benchmarks.scoring import Kind, Protocol
 
@@ -36,9 +36,7 @@ _DATA_TYPES: Final = ("video", "image", "frame")
 _QUESTION_ONLY: Final = re.compile(r"(?P<folder>.*/)?question_only/(?P<video>[^/]+)_image(?P<suffix>\.\w+)")
 
 
-def load_videor1(
-    name: str, file: Path, media_root: Path, *, protocol: Protocol, ignored_columns: Collection[str] = ()
-) -> LoadedBenchmark:
+def load_videor1(name: str, file: Path, media_root: Path, *, protocol: Protocol) -> LoadedBenchmark:
     """The questions of one evaluation file. media_root: where "./Evaluation/..." begins.
 
     Its revision is a hash of the file. Raises BenchmarkError, and ConfigError without a media root.
@@ -46,18 +44,20 @@ def load_videor1(
     layout, media = layout_of(name), MediaRoot(media_root)
     if not file.is_file():
         raise BenchmarkError(f"{layout.title}: there is no file {file}. It is one of Video-R1's evaluation files.")
+    columns = Columns(_REQUIRED, _OPTIONAL | layout.columns.known)
     rows = read_rows(
         {"": ((file.name, file),)},
         title=f"{layout.title} (Video-R1)",
         repo="Video-R1/Video-R1-eval",
-        columns=Columns(_REQUIRED, _OPTIONAL | layout.columns.known),
-        ignored=ignored_columns,
+        columns=columns,
     )
     return collect(
         name,
         rows,
         lambda row: _read(row, layout, media, protocol),
         title=layout.title,
+        columns=columns,
+        protocol=protocol,
         revision=hash_files([(file.name, file)]),
         num_published=None,
     )
@@ -68,9 +68,9 @@ def _read(row: Row, layout: Layout, media: MediaRoot, protocol: Protocol) -> Ben
     if kind != "mc" and (layout.name == "mmvu" or (layout.name == "vcr_bench" and protocol == "videor1")):
         return LeftOut(NOT_MULTIPLE_CHOICE)
     options = letter_options(row.texts("options")) if kind == "mc" else ()
-    if kind == "mc" and not options:
-        raise row.fault("a multiple choice question has no options")
-    answer = answer_text(row.text("solution"))
+    answer = answer_text(row.gold("solution"))
+    if kind in ("mc", "numeric"):
+        kind, answer = read_gold(kind, answer, options)
     path = row.text("path").removeprefix("./")
     return BenchmarkQuestion(
         benchmark=layout.name,
@@ -78,7 +78,7 @@ def _read(row: Row, layout: Layout, media: MediaRoot, protocol: Protocol) -> Ben
         kind=kind,
         text=row.text("problem"),
         options=options,
-        answer=gold_letter(answer, options) if kind == "mc" else answer,
+        answer=answer,
         media=_find(row, path, media),
         groups=_groups(row, layout.name, path),
     )
@@ -95,7 +95,7 @@ def _find(row: Row, path: str, media: MediaRoot) -> MediaReference:
     folder = media.find_folder(path) if data_type == "frame" else None
     if folder:
         return MediaReference(found.name, folder, "frames", fps=3.0)
-    return replace(found, kind="image" if data_type == "image" else "video")
+    return replace(found, kind="image" if data_type == "image" else "video", is_part=mvbench.is_cut(path))
 
 
 def _groups(row: Row, name: str, path: str) -> dict[str, str]:

@@ -32,7 +32,7 @@ def _read(row: Row, media: MediaRoot, protocol: Protocol) -> BenchmarkQuestion |
         kind="mc" if options else "regression",
         text=row.text("question"),
         options=options,
-        answer=gold_letter(row.text("ground_truth"), options) if options else row.text("ground_truth"),
+        answer=gold_letter(row.gold("ground_truth"), options) if options else row.gold("ground_truth"),
         media=media.find(f"{row.text('dataset')}/{row.text('scene_name')}.mp4"),
         groups=groups_of(task) | {"source": row.text("dataset")},
     )
