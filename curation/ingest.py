@@ -64,7 +64,8 @@ def ingest(
         write_rows(fresh / f"{num_shards:05d}.parquet", rows, QUESTION, fingerprint=content_key(rows))
         num_shards += 1
         num_questions += len(shard)
-    write_rows(fresh / SOURCE_REJECTS, map(_rejected_row, rejects), REJECTED)
+    rejected = [reject.as_row(content_key("source", reject.file, reject.record)[:16]) for reject in rejects]
+    write_rows(fresh / SOURCE_REJECTS, rejected, REJECTED)
     ingested = Ingested(
         fingerprint=fingerprint, num_shards=num_shards, num_questions=num_questions, num_rejects=len(rejects)
     )
@@ -106,17 +107,6 @@ def _questions(
             rejects.append(record)
         else:
             yield record
-
-
-def _rejected_row(reject: SourceReject) -> dict[str, Any]:
-    """A record that is no question has no columns but its reason; its id names the file and the place."""
-    return {
-        "id": content_key("source", reject.file, reject.record)[:16],
-        "options": [],
-        "flags": [],
-        "rejected_by": f"source:{reject.reason}",
-        "detail": f"{reject.file} record {reject.record}: {reject.detail}",
-    }
 
 
 def _refuse_outstanding_batches(directory: RunDirectory) -> None:

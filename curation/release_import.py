@@ -316,15 +316,10 @@ def _rows(entries: Sequence[_Entry], count_tokens: CountTokens) -> list[dict[str
 
 
 def _reject_row(file: str, reject: SourceReject, record: object) -> dict[str, Any]:
-    """A record that is no question has no columns but its reason, and its completion; its id names file and place."""
+    """A record that is no question, with what could be read of it; its id names file and place."""
     completion = record.get("output") if file == "cot" and isinstance(record, Mapping) else None
-    return {
-        "id": content_key(SOURCE, file, reject.file, reject.record)[:16],
-        "options": [],
-        "flags": [],
-        "rejected_by": f"source:{reject.reason}",
-        "detail": f"{reject.file} record {reject.record}: {reject.detail}",
-        "completion": completion if isinstance(completion, str) and _is_storable(completion) else None,
+    return reject.as_row(content_key(SOURCE, file, reject.file, reject.record)[:16]) | {
+        "completion": completion if isinstance(completion, str) and _is_storable(completion) else None
     }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import pyarrow as pa
@@ -53,12 +53,27 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class SourceReject:
-    """A record that is no question. `record` counts from 1: the line of a JSONL file, else the place in the list."""
+    """A record that is no question. `record` counts from 1: the line of a JSONL file, else the place in the list.
+
+    readable: those of its columns that could be read all the same.
+    """
 
     file: str
     record: int
     reason: str
     detail: str
+    readable: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_row(self, row_id: str) -> dict[str, Any]:
+        """Its row in config rejected, under an id of its own: that of a question would take it for one."""
+        return {
+            "options": [],
+            "flags": [],
+            **self.readable,
+            "id": row_id,
+            "rejected_by": f"source:{self.reason}",
+            "detail": f"{self.file} record {self.record}: {self.detail}",
+        }
 
 
 def question_id(path: str, problem: str, options: Sequence[str]) -> str:

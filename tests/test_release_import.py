@@ -130,6 +130,49 @@ def test_what_is_no_trace_is_rejected_with_its_text_and_its_question(tmp_path):
     assert (row["problem"], row["generator"], row["observation"]) == (record(5)["problem"], GENERATOR, None)
 
 
+@pytest.mark.parametrize("null", [None, float("nan"), "None", "nan", "null", "<NA>", ""])
+@pytest.mark.parametrize("name", ["data_source", "problem_id", "reward", "select", "clean_version", "options"])
+def test_null_is_null_in_both_files_however_it_is_written(tmp_path, name, null):
+    changed = {"problem_type": "OCR", name: null}
+    rl = [record(3, **changed), stringified(record(4, **changed))]
+    out, _, held = imported(tmp_path, [record(1, **changed), record(2)], rl)
+    assert read(out, "rejected") == []
+    if name in release_import.UNDOCUMENTED:
+        assert held.cot.metadata[name]["null"] == 1 and held.rl.metadata[name] == {"null": 2}
+    else:
+        rows = [read(out, "cot")[0], *read(out, "rl")]
+        assert [row[name] or None for row in rows] == [None] * 3
+
+
+def test_completion_written_as_null_is_none_and_an_empty_one_is_one(tmp_path):
+    out, _, _ = imported(tmp_path, [record(n, output=text) for n, text in enumerate(("None", float("nan"), ""))])
+    assert [row["rejected_by"] for row in read(out, "rejected")] == [
+        "generate:no_output",
+        "generate:no_output",
+        "filter:format",
+    ]
+
+
+def test_options_of_numpy_are_as_many_as_they_were(tmp_path):
+    options = "['A. it is\\n red' \"B. it's\"\n 'C. a, b']"
+    rl = [stringified(record(3, problem_type="multiple choice")) | {"options": options}]
+    out, _, _ = imported(tmp_path, [record(1)], rl)
+    assert read(out, "rl")[0]["options"] == ["A. it is\n red", "B. it's", "C. a, b"]
+
+
+def test_refused_record_keeps_its_completion_and_whatever_else_could_be_read(tmp_path):
+    refused = record(5, problem_type="riddle")
+    rl = [stringified(record(6, solution="12")), stringified(record(7))]
+    out, report, _ = imported(tmp_path, [record(1), refused], rl, licenses={"CLEVRER": "cc0-1.0"})
+    from_cot, from_rl = read(out, "rejected")
+    assert from_cot["completion"] == refused["output"] and from_cot["problem_type"] is None
+    for row, raw in ((from_cot, refused), (from_rl, record(6))):
+        for name in ("problem", "options", "path", "data_source", "data_type", "problem_id"):
+            assert row[name] == raw[name]
+        assert row["license"] == "cc0-1.0"
+    assert [tally.num_rejected for tally in report.licenses if tally.value == "cc0-1.0"] == [2]
+
+
 def test_duplicates_and_what_is_no_object_are_rows_and_the_first_of_equals_stays(tmp_path):
     again = record(1, trace={"think": "Based on the observations, another thought."})
     out, report, held = imported(tmp_path, [record(1), 5, None, again, "x", record(2)])

@@ -7,12 +7,14 @@ import json
 import re
 import subprocess
 import sys
+import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,11 +23,11 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from curation.errors import SourceError
-from curation.schema import QUESTION, Question, SourceReject
+from curation.schema import QUESTION, REJECTED, Question, SourceReject
 from curation.sources import ReleaseConfig, SourceConfig, VideoR1Config, open_source, source_fingerprint
-from curation.sources.records import find_license, question_from_record
+from curation.sources.literals import is_null, parse_literal
+from curation.sources.records import REQUIRED, find_license, question_from_record
 from curation.sources.release import iter_records as iter_release
-from curation.sources.release import parse_literal
 from tests.hub import LoopbackHub, client_environment
 
 
@@ -109,7 +111,10 @@ def test_question_keeps_upstream_spelling_of_every_field() -> None:
         (record(problem_id=1.5), "bad_problem_id"),
         (record(problem_id="x"), "bad_problem_id"),
         (record(problem_id=2**63), "bad_problem_id"),
-        (record(problem_id=float("nan")), "bad_problem_id"),
+        (record(problem_id=float("inf")), "bad_problem_id"),
+        (record(options=["A. red"]), "bad_options"),
+        (record(path="None"), "missing_field"),
+        (record(problem=float("nan")), "missing_field"),
         (record(problem="lone \ud800"), "bad_encoding"),
         (record(path="./a\x00b.mp4"), "bad_encoding"),
         (record(options=["A. \udcff", "B"]), "bad_encoding"),
@@ -383,10 +388,10 @@ def test_rl_file_where_every_value_is_a_string(tmp_path: Path) -> None:
     ]
     stream = read_release(write(tmp_path / "p.json.gz", json.dumps(records)))
     questions = [entry for entry in stream if isinstance(entry, Question)]
-    assert [question.problem_id for question in questions] == [1, 2, 3, 7]
+    assert [question.problem_id for question in questions] == [1, 2, 3, None, 7]
     assert [question.options for question in questions][:3] == [("A. red", "B. blue"), ("A. it's", "B. no"), ()]
-    assert questions[3].problem == "[1, 2]"
-    assert reasons(stream) == [(4, "bad_problem_id"), (5, "bad_options"), (6, "bad_options")]
+    assert questions[4].problem == "[1, 2]"
+    assert reasons(stream) == [(5, "bad_options"), (6, "bad_options")]
 
 
 @pytest.mark.parametrize(
@@ -395,6 +400,113 @@ def test_rl_file_where_every_value_is_a_string(tmp_path: Path) -> None:
 )
 def test_literals_are_restored_and_other_text_is_left_alone(text: str, value: object) -> None:
     assert parse_literal(text) == value
+
+
+NULLS = (
+    None,
+    float("nan"),
+    "",
+    " ",
+    "None",
+    "none",
+    "nan",
+    "NaN",
+    "null",
+    "NULL",
+    "<NA>",
+    "NaT",
+    "-nan",
+    "N/A",
+    " None ",
+)
+OPTIONAL = ("data_source", "problem_id", "options")
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+@pytest.mark.parametrize("null", NULLS)
+def test_every_spelling_of_null_is_null_in_every_optional_field_of_every_source(name: str, null: object) -> None:
+    assert is_null(null) and parse_literal(null) is None
+    question = check(record(problem_type="OCR", **{name: null}))
+    assert isinstance(question, Question)
+    assert getattr(question, name) in (None, ())
+
+
+@pytest.mark.parametrize("text", ["none of them", "0", "False", "[]", "NaN-bread", "nano", "unknown", "Nullarbor"])
+def test_text_that_only_looks_like_a_null_stays(text: str) -> None:
+    assert not is_null(text)
+    question = check(record(problem_type="OCR", data_source=text))
+    assert isinstance(question, Question) and question.data_source == text
+
+
+texts = st.lists(
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=60)
+    | st.sampled_from(["it's", 'say "hi"', "'\"", "a, b", "]x[", "\\frac", "line\nbreak", "...", "None", "# no"]),
+    min_size=2,
+    max_size=6,
+)
+
+
+@given(texts, st.integers(20, 200))
+def test_any_options_in_any_spelling_of_a_list_come_back_as_they_were(options: list[str], width: int) -> None:
+    with np.printoptions(linewidth=width):
+        spellings = [
+            json.dumps(options),
+            json.dumps(options, ensure_ascii=False, indent=1),
+            str(options),
+            str(tuple(options)),
+            str([np.str_(option) for option in options]),
+            *(
+                written
+                for array in (np.array(options, dtype=object), np.array([option.rstrip("\0") for option in options]))
+                for written in (str(array), repr(array), f"np.{array!r}")
+            ),
+        ]
+    for spelling in spellings:
+        restored = parse_literal(spelling)
+        assert isinstance(restored, list | tuple), spelling
+        assert list(restored) == options
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["['A. it''s' 'B. x']", "'A' 'B'", "['A' 'B' ... 'Z']", "['A. x' 'B. y", "['A. x' exit() 'B. y']", "['A' + 'B']"],
+)
+def test_list_that_cannot_be_read_for_certain_is_never_guessed(text: str) -> None:
+    found = check(record(options=parse_literal(text)))
+    assert isinstance(found, SourceReject) and found.reason == "bad_options"
+
+
+@pytest.mark.parametrize(
+    "text", ["\\'" * 49_000, "[" + "'a' [" * 15_000, "(" * 99_000, "['" + "a" * 99_000, "['a' " * 19_000]
+)
+def test_text_made_to_cost_time_is_left_alone_at_once(text: str) -> None:
+    started = time.monotonic()
+    assert parse_literal(text) == text
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "lost"),
+    [
+        ({"solution": "B"}, {"solution": "<answer>A</answer>"}),
+        ({"options": ["A. one"]}, {}),
+        ({"problem_type": "riddle"}, {"problem_type": None}),
+        ({"data_type": "audio"}, {"data_type": None}),
+        ({"problem": "x\0"}, {"problem": None}),
+        ({"path": None}, {"path": None}),
+        ({"problem_id": 1.5}, {"problem_id": None}),
+        ({"data_source": 5}, {"data_source": None}),
+    ],
+)
+def test_reject_keeps_every_column_that_could_be_read(changes: dict[str, Any], lost: dict[str, Any]) -> None:
+    raw = record(3, **changes)
+    reject = question_from_record(raw, file="f.json", record_number=7, licenses={"CLEVRER": "cc0-1.0"})
+    assert isinstance(reject, SourceReject)
+    row = reject.as_row("0123")
+    expected = {name: raw.get(name) for name in (*REQUIRED, *OPTIONAL)} | {"license": "cc0-1.0"}
+    for name, value in expected.items():
+        assert row.get(name) == (value if name not in lost else changes.get(name) if name == "solution" else None)
+    pa.Table.from_pylist([row], schema=REJECTED)
 
 
 def test_release_parts_that_are_lists_of_their_own(tmp_path: Path) -> None:

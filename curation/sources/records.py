@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from curation.schema import DATA_TYPES, PROBLEM_TYPES, Question, SourceReject, question_id
+from curation.sources.literals import is_null
 from curation.sources.reading import RawRecord
 
 REQUIRED: Final = ("problem", "data_type", "problem_type", "solution", "path")
@@ -36,7 +39,7 @@ def question_from_record(
     try:
         return _question(record, licenses)
     except _RecordFault as fault:
-        return SourceReject(file, record_number, fault.reason, str(fault))
+        return SourceReject(file, record_number, fault.reason, str(fault), _readable(record, licenses))
 
 
 def questions_from_records(
@@ -54,7 +57,8 @@ def questions_from_records(
             file,
             number,
         ):
-            yield SourceReject(file, number, "duplicate", f"same question as record {place[1]} of {place[0]}")
+            detail = f"same question as record {place[1]} of {place[0]}"
+            yield SourceReject(file, number, "duplicate", detail, question.as_row())
         else:
             yield question
 
@@ -79,7 +83,7 @@ def _question(record: object, licenses: Mapping[str, str]) -> Question:
     if not _SOLUTION.fullmatch(solution):
         raise _RecordFault("bad_solution", f"expected <answer>...</answer>, got {ascii(solution)[:80]}")
     options = _options(record.get("options"), required=problem_type == "multiple choice")
-    data_source = _text(record, "data_source") if record.get("data_source") else None
+    data_source = _optional_text(record, "data_source")
     return Question(
         id=question_id(path, problem, options),
         problem_id=_problem_id(record.get("problem_id")),
@@ -94,32 +98,57 @@ def _question(record: object, licenses: Mapping[str, str]) -> Question:
     )
 
 
+def _readable(record: object, licenses: Mapping[str, str]) -> dict[str, Any]:
+    """The columns of a record that is no question which can be read by themselves."""
+    if not isinstance(record, Mapping):
+        return {}
+    read: dict[str, Callable[[], Any]] = {
+        **{name: partial(_text, record, name) for name in REQUIRED},
+        "data_source": partial(_optional_text, record, "data_source"),
+        "options": lambda: list(_options(record.get("options"), required=False)),
+        "problem_id": lambda: _problem_id(record.get("problem_id")),
+    }
+    row: dict[str, Any] = {}
+    for name, reader in read.items():
+        with suppress(_RecordFault):
+            row[name] = reader()
+    for name, known in (("problem_type", PROBLEM_TYPES), ("data_type", DATA_TYPES)):
+        if row.get(name) not in known:
+            row.pop(name, None)  # the column has a fixed vocabulary; the row's `detail` quotes what is none of it
+    row["license"] = find_license(row.get("data_source"), row.get("path", ""), licenses)
+    return row
+
+
+def _optional_text(record: Mapping[str, Any], name: str) -> str | None:
+    return None if is_null(record.get(name)) else _text(record, name)
+
+
 def _text(record: Mapping[str, Any], name: str) -> str:
-    if record.get(name) is None:
+    value = record.get(name)
+    if isinstance(value, str) and not value.strip():
+        raise _RecordFault("bad_field", f"{name} is empty")
+    if is_null(value):
         raise _RecordFault("missing_field", name)
-    value = record[name]
     if not isinstance(value, str):
         raise _RecordFault("bad_field", f"{name} must be text, got {ascii(value)[:80]}")
-    if not value.strip():
-        raise _RecordFault("bad_field", f"{name} is empty")
     return _storable(name, value)
 
 
 def _options(options: object, *, required: bool) -> tuple[str, ...]:
-    if not options and options in (None, [], ()):
-        if required:
-            raise _RecordFault("bad_options", "a multiple choice question without options")
-        return ()
+    if is_null(options) or options in ([], ()):
+        options = []
     if not isinstance(options, list | tuple):
         raise _RecordFault("bad_options", f"expected a list, got {ascii(options)[:80]}")
     if not all(isinstance(option, str) and option.strip() for option in options):
         raise _RecordFault("bad_options", f"every option must be text, got {ascii(options)[:80]}")
+    if required and len(options) < 2:
+        raise _RecordFault("bad_options", f"a multiple choice question with {len(options)} options")
     return tuple(_storable("options", option) for option in options)
 
 
 def _problem_id(problem_id: object) -> int | None:
     """An int, or a number written otherwise: "17" in the RL release, 17.0 after a trip through a data frame."""
-    if problem_id is None:
+    if is_null(problem_id):
         return None
     if isinstance(problem_id, str) and re.fullmatch(r"\s*-?[0-9]{1,19}(\.0)?\s*", problem_id):
         problem_id = int(problem_id.strip().removesuffix(".0"))

@@ -6,9 +6,6 @@ questions are taken here. `iter_records` gives whole records, so that traces can
 
 from __future__ import annotations
 
-import ast
-import json
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,38 +13,34 @@ from typing import Final
 
 from curation.schema import SourceReject
 from curation.sources import reading
+from curation.sources.literals import is_null, parse_literal
 from curation.sources.reading import RawRecord, display_names
 
 STRINGIFIED: Final = ("options", "reward", "select", "clean_version")
-_MAX_LITERAL_CHARS: Final = 100_000
+# Every field of theirs that may be null: in the RL file, and after a data frame, a null is a text or NaN.
+_FIELDS: Final = (
+    "problem",
+    "solution",
+    "answer",
+    "path",
+    "data_source",
+    "data_type",
+    "problem_type",
+    "observation",
+    "process",
+    "output",
+    "problem_id",
+)
 
 
 def iter_records(paths: Sequence[Path]) -> Iterator[RawRecord | SourceReject]:
-    """The release's records with lists, numbers and booleans as such again. Raises SourceError."""
+    """The release's records with nulls, lists, numbers and booleans as such again. Raises SourceError."""
     for record in reading.iter_records(paths, display_names(paths)):
         if isinstance(record, RawRecord) and isinstance(record.value, dict):
-            restored = {name: parse_literal(record.value[name]) for name in STRINGIFIED if name in record.value}
-            record = replace(record, value=record.value | restored)
+            value = record.value
+            # An empty text stays one: a completion may be empty.
+            filled = {name: value[name] for name in _FIELDS if value.get(name, "") != ""}
+            nulls = {name: None for name, text in filled.items() if is_null(text)}
+            restored = {name: parse_literal(value[name]) for name in STRINGIFIED if name in value}
+            record = replace(record, value=value | nulls | restored)
         yield record
-
-
-def parse_literal(value: object) -> object:
-    """Undo str() or json.dumps(): "['A. x', 'B. y']", "[]", "True", "0.5", "None". What is no literal stays as it is.
-
-    Nothing is evaluated, and a text too long for a literal is not even parsed.
-    """
-    if not isinstance(value, str) or len(value) > _MAX_LITERAL_CHARS:
-        return value
-    text = value.strip()
-    if not text:
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        pass  # not JSON: Python's own spelling is the other candidate
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # "3D model" is prose, and no bad number
-            return ast.literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
-        return value
