@@ -29,6 +29,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "media:missing": "there is no such media file",
     "media:empty": "the media file has no bytes",
     "media:corrupt": "the media file cannot be decoded",
+    "media:unsupported": "the media file is in a format that is not read",
     "media:no_video": "the media file holds no picture and no video",
     "media:outside_root": "the path leads out of the folder of the media",
     "media:timeout": "decoding the media file took too long",

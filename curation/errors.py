@@ -6,8 +6,13 @@ Everything that derives from `UserError` is printed without a traceback and ends
 from __future__ import annotations
 
 import errno
+import re
 from typing import Final
 
+# At least two folders deep, so that "1/2" and "/v1" stay; a quoted path may hold spaces.
+_ABSOLUTE: Final = re.compile(
+    r"""(?:(?<=['"])/(?:[^'"/\n]+/)+([^'"/\n]*)(?=['"]))|(?:(?<![\w.~/])(?:file://)?/(?:[^\s'"/]+/)+([^\s'"/]*))"""
+)
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _UNWRITABLE: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 
@@ -19,6 +24,11 @@ def describe_os_error(error: OSError) -> str | None:
     if error.errno in _UNWRITABLE and error.filename is not None:
         return f"cannot use {error.filename}: {error.strerror}. Name another place, or change its rights"
     return None
+
+
+def without_paths(text: str) -> str:
+    """The text with ".../name" for every absolute path: what is published tells nothing of a machine's folders."""
+    return _ABSOLUTE.sub(lambda match: f".../{match[1] or match[2] or ''}", text)
 
 
 class UserError(Exception):
@@ -52,8 +62,8 @@ class HubError(UserError, RuntimeError):
 class MediaError(ValueError):
     """One media file cannot be used. `reason` is the short name that is recorded for its questions.
 
-    Reasons: missing, empty, corrupt, no_video, no_frames, outside_root, timeout, crashed, too_large, aspect_ratio,
-    wrong_kind, needs_frames.
+    Reasons: missing, empty, corrupt, unsupported, no_video, no_frames, outside_root, timeout, crashed, too_large,
+    aspect_ratio, wrong_kind, needs_frames.
     """
 
     def __init__(self, reason: str, detail: str) -> None:

@@ -11,7 +11,8 @@ import asyncio
 import hashlib
 import json
 import stat
-from collections.abc import Callable, Iterable, Mapping
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Self
@@ -70,15 +71,16 @@ class MediaRecord:
 def resolve_media(root: Path, path: str) -> Path:
     """The regular file that `path`, relative to the media root, names.
 
-    Raises MediaError: outside_root for whatever could lead out of the root (absolute, "..", backslash, NUL, empty, a
-    symlink that leaves it); missing when no file is there, also when a directory is.
+    A name may be spelled in another Unicode normal form on disk (macOS and some archives decompose accents): it is the
+    same name. Raises MediaError: outside_root for whatever could lead out of the root (absolute, "..", backslash, NUL,
+    empty, a symlink that leaves it); missing when no file is there, also when a directory is.
     """
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts or "\\" in path or "\0" in path:
         raise MediaError("outside_root", f"{path[:200]!r} is not a path inside the media root")
     try:
         true_root = root.resolve(strict=True)
-        resolved = true_root.joinpath(*parts).resolve(strict=True)
+        resolved = _find(true_root, parts).resolve(strict=True)
         is_file = stat.S_ISREG(resolved.stat().st_mode)
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a loop of symlinks
         reason = getattr(error, "strerror", None) or "it cannot be resolved"
@@ -88,6 +90,23 @@ def resolve_media(root: Path, path: str) -> Path:
     if not is_file:
         raise MediaError("missing", f"{path[:200]!r} is not a regular file")
     return resolved
+
+
+def _find(root: Path, parts: Sequence[str]) -> Path:
+    """root/parts, each part in the spelling that is on disk."""
+    path = root.joinpath(*parts)
+    if path.exists() or path.as_posix().isascii():
+        return path
+    path = root
+    for part in parts:
+        exact, path = path / part, path
+        if exact.exists() or not path.is_dir():
+            path = exact
+            continue
+        wanted = unicodedata.normalize("NFC", part)
+        same = sorted(entry for entry in path.iterdir() if unicodedata.normalize("NFC", entry.name) == wanted)
+        path = same[0] if same else exact
+    return path
 
 
 async def build_manifest(

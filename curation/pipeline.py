@@ -18,6 +18,7 @@ from curation import generate, verify
 from curation.answers import Answer, answer
 from curation.encoding import frames_identity
 from curation.engines.config import identity
+from curation.errors import without_paths
 from curation.filters import FilterConfig, Filtered, filter_completion
 from curation.generate import Generator
 from curation.ingest import read_questions
@@ -234,7 +235,7 @@ def _row(attempt: Attempt, stages: Stages, observation_tokens: int | None, think
         "judge_prompt_sha256": stages.verifier.prompt.sha256 if verification else None,
         "attempt": attempt.number or None,
         "rejected_by": attempt.rejected_by,
-        "detail": attempt.detail,
+        "detail": None if attempt.detail is None else without_paths(attempt.detail),
         "completion": attempt.completion if attempt.rejected_by else None,
     }
 

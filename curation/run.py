@@ -18,7 +18,7 @@ from curation.encoding import MediaEncoder
 from curation.engines.build import build_engine
 from curation.engines.config import AnthropicConfig, OpenAIConfig
 from curation.engines.dispatch import Limiter
-from curation.errors import RunDirectoryError
+from curation.errors import ConfigError, RunDirectoryError
 from curation.generate import Generator
 from curation.ingest import SOURCE_REJECTS, Ingested, ingest, referenced_paths
 from curation.journal import read_journal
@@ -100,9 +100,15 @@ async def _measure_media(
             advance(total_done - num_done)
             num_done = total_done
 
-        return await build_manifest(
+        media = await build_manifest(
             paths, root=config.source.media_root, pool=pool, manifest_path=directory.media, progress=advance_to
         )
+    if media and all(record.reason in ("missing", "outside_root") for record in media.values()):
+        raise ConfigError(
+            f"none of the {len(media):,} media files is in {config.source.media_root}, {next(iter(media))!r} among "
+            "them. Check source.media_root."
+        )
+    return media
 
 
 async def _open_callers(directory: RunDirectory, config: RunConfig, stack: AsyncExitStack) -> tuple[Caller, Caller]:

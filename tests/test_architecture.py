@@ -74,7 +74,7 @@ HEAVY = {
     },
     "trl": {"training/sft.py", "training/pa_grpo.py", "training/process_rollouts.py", "training/vision_rollouts.py"},
     "vllm": set(),
-    "gradio": {"app/viewer.py", "app/controls.py", "app/server.py"},
+    "gradio": {"app/calls.py", "app/viewer.py", "app/controls.py", "app/server.py"},
     "ray": set(),
 }
 

@@ -98,3 +98,15 @@ def test_interrupted_run_says_so_without_a_traceback_and_goes_on(tmp_path, monke
         assert main(["run", str(config)]) == 0
         assert generator.answered.total() <= 14 + 4
         assert answered < 14
+
+def test_all_media_missing_ends_the_run_with_a_word_on_media_root(tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("JUDGE_KEY", "k")
+    write_world(tmp_path, twenty_records())
+    models = Models()
+    with LoopbackServer(reply=models.write_trace) as generator, LoopbackServer(reply=models.judge) as judge:
+        config = str(write_config(tmp_path, generator, judge))
+        (tmp_path / "empty").mkdir()
+        assert main(["run", config, f"source.media_root={tmp_path / 'empty'}"]) == 2
+        assert "Check source.media_root" in capfd.readouterr().err
+        assert not generator.asked
+        assert main(["run", config]) == 0

@@ -177,7 +177,7 @@ class OpenAIEngine:
         try:
             content = await asyncio.to_thread(media.path.read_bytes)
         except OSError as error:
-            raise PoisonError(f"cannot read {media.path}: {error.strerror}") from error
+            raise PoisonError(f"cannot read {media.path.name}: {error.strerror}") from error
         mime = mimetypes.guess_type(media.path.name)[0] or _FALLBACK_MIME[media.data_type]
         return _url_part(media.data_type, f"data:{mime};base64,{base64.b64encode(content).decode('ascii')}")
 
