@@ -99,6 +99,7 @@ def test_interrupted_run_says_so_without_a_traceback_and_goes_on(tmp_path, monke
         assert generator.answered.total() <= 14 + 4
         assert answered < 14
 
+
 def test_all_media_missing_ends_the_run_with_a_word_on_media_root(tmp_path, capfd, monkeypatch):
     monkeypatch.setenv("JUDGE_KEY", "k")
     write_world(tmp_path, twenty_records())
