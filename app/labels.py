@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from curation.agreement import CANNOT_TELL, measure_agreement
+from curation.agreement import CANNOT_TELL, DESIGN, measure_agreement, with_design
 from curation.errors import UserError
 from curation.report import Agreement
 from curation.schema import INSUFFICIENT, SUFFICIENT
@@ -73,6 +73,7 @@ _EXPORT: Final = {
     "labelled_at": pl.String(),
     "dataset": pl.String(),
     "observation_sha256": pl.String(),
+    **dict.fromkeys(DESIGN, pl.Int64()),
     **_QUESTION_COLUMNS,
 }
 
@@ -162,10 +163,11 @@ class LabelStore:
         """The labels that count and are about an observation of this dataset, oldest first."""
         return [label for label, _ in self._with_rows(rows)]
 
-    def export(self, path: Path, rows: RowsById) -> int:
+    def export(self, path: Path, rows: RowsById, design: pl.DataFrame | None = None) -> int:
         """Write what `current` returns, with the question and the observation, as `curation calibrate` reads it.
 
-        One Parquet row for each label; returns how many. The file is replaced as a whole. Raises LabelError.
+        design: from which stratum each row was drawn (sampling.py). One Parquet row for each label; returns how many.
+        The file is replaced as a whole. Raises LabelError.
         """
         if path.suffix.lower() != ".parquet":
             raise LabelError(f"labels are exported as Parquet, not as {path.name!r:.80}. Name a file *.parquet.")
@@ -179,17 +181,24 @@ class LabelStore:
         torn = path.with_name(f"{path.name}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            pl.DataFrame(exported, schema=_EXPORT).write_parquet(torn)
+            labels = pl.DataFrame(exported, schema={name: kind for name, kind in _EXPORT.items() if name not in DESIGN})
+            with_design(labels, labels.select("id") if design is None else design).select(*_EXPORT).write_parquet(torn)
             torn.replace(path)
         except (OSError, pl.exceptions.PolarsError) as error:
             torn.unlink(missing_ok=True)
             raise LabelError(f"the labels were NOT exported to {path}: {str(error).splitlines()[0]}") from error
         return len(exported)
 
-    def agreement(self, verdicts: Mapping[str, str | None], rows: RowsById | None = None) -> Agreement | None:
+    def agreement(
+        self,
+        verdicts: Mapping[str, str | None],
+        rows: RowsById | None = None,
+        design: pl.DataFrame | None = None,
+    ) -> Agreement | None:
         """The judge against the labels; null before people have decided MIN_LABELS of its questions.
 
-        verdicts: of all rows, by id; null = unscored. With `rows`, labels of another observation are left out.
+        verdicts: of all rows, by id; null = unscored. With `rows`, labels of another observation are left out; with
+        `design`, as `export` takes it, the agreement is that of the whole dataset.
         """
         counted = self._counted() if rows is None else self.current(rows)
         labels = pl.DataFrame(
@@ -203,7 +212,7 @@ class LabelStore:
             schema={"id": pl.String, "verdict": pl.String},
             orient="row",
         )
-        agreement = measure_agreement(judged, labels)
+        agreement = measure_agreement(judged, labels if design is None else with_design(labels, design))
         return agreement if agreement.accuracy.total + agreement.num_unscored >= MIN_LABELS else None
 
     def _with_rows(self, rows: RowsById) -> list[tuple[Label, Mapping[str, Any]]]:

@@ -1,4 +1,8 @@
-"""Which traces to label next: a random draw in which rare kinds of trace are present too."""
+"""Which traces to label next: a random draw in which rare kinds of trace are present too.
+
+Rare kinds are drawn more often than they occur, so whoever counts the labels has to weight them: `design` says from
+which stratum of what size each row was drawn.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,25 @@ from typing import Final
 
 import polars as pl
 
+from curation.agreement import DESIGN
+
 STRATUM: Final = ("problem_type", "verdict")
+
+
+def drawn_from(facts: pl.DataFrame) -> pl.DataFrame:
+    """The rows that a sample is drawn from: those that a judge decided on, or all with an observation if none has."""
+    observed = facts.filter(pl.col("id").is_not_null() & pl.col("observation_words").is_not_null())
+    judged = observed.filter(pl.col("verdict").is_not_null())
+    return (judged if judged.height else observed).unique("id", keep="first", maintain_order=True)
+
+
+def design(facts: pl.DataFrame) -> pl.DataFrame:
+    """Of every row that may be drawn: its id, and the columns of agreement.DESIGN."""
+    rows = drawn_from(facts).select("id", pl.col(STRATUM).cast(pl.String))
+    strata = rows.group_by(STRATUM).agg(stratum_rows=pl.len().cast(pl.Int64)).sort(STRATUM)
+    numbered = strata.with_columns(stratum=pl.int_range(1, pl.len() + 1), population_rows=pl.lit(rows.height, pl.Int64))
+    joined = rows.join(numbered, on=STRATUM, how="left", nulls_equal=True, maintain_order="left")
+    return joined.select("id", *DESIGN)
 
 
 def stratified_sample(facts: pl.DataFrame, num: int, seed: int, excluded: Collection[int] = ()) -> list[int]:
@@ -23,11 +45,11 @@ def stratified_sample(facts: pl.DataFrame, num: int, seed: int, excluded: Collec
     """
     if num < 1:
         return []
-    drawn_from = facts if "place" in facts.columns else facts.with_columns(place=pl.int_range(pl.len()))
+    places = facts if "place" in facts.columns else facts.with_columns(place=pl.int_range(pl.len()))
     if "observation_words" in facts.columns:
-        drawn_from = drawn_from.filter(pl.col("observation_words").is_not_null())
+        places = places.filter(pl.col("observation_words").is_not_null())
     strata = (
-        drawn_from.filter(~pl.col("place").is_in(list(excluded)))
+        places.filter(~pl.col("place").is_in(list(excluded)))
         .select(pl.col(STRATUM).cast(pl.String), "place")
         .group_by(STRATUM, maintain_order=True)
         .agg("place")

@@ -11,15 +11,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
-from curation.agreement import CANNOT_TELL, measure_agreement, one_label_per_question
+from curation.agreement import compare, measure_agreement, one_label_per_question, with_design
 from curation.report import Agreement, Reason, Share
 from curation.schema import INSUFFICIENT, PROBLEM_TYPES, SUFFICIENT
-from curation.statistics import kappa_of_two, mcnemar_exact
+from curation.statistics import mcnemar_exact
 
 RECORDED: Final = "recorded"  # the verdicts that the dataset holds
 PAPER_NUM_LABELS: Final = 200
@@ -115,8 +115,9 @@ class Calibration(_Part):
 
     labels_file: its name, without its folder. labellers: as they named themselves, in order of appearance.
     num_labels: rows that hold a label. num_outdated: rows left out because they label another observation or answer
-    than the dataset now has. num_sufficient, num_insufficient: what the labellers decided; the larger share is what a
-    judge gets that always says the same. humans: all pairs of labellers pooled.
+    than the dataset now has. num_sufficient, num_insufficient: what the labellers decided. majority: what a judge gets
+    that always says the more frequent of the two. humans: all pairs of labellers pooled. Where the labels name their
+    strata, every share is the dataset's (agreement.py); judge_pairs are about the labelled questions alone.
     """
 
     labels_file: str
@@ -130,11 +131,16 @@ class Calibration(_Part):
     judge_pairs: tuple[JudgePair, ...]
     human_pairs: tuple[HumanPair, ...]
     humans: Share
+    majority: Share
 
-    @property
-    def majority(self) -> Share:
-        """What a judge scores that gives every question the more frequent label."""
-        return Share.of(max(self.num_sufficient, self.num_insufficient), self.num_sufficient + self.num_insufficient)
+    @model_validator(mode="before")
+    @classmethod
+    def _add_majority(cls, fields: Any) -> Any:
+        """What earlier versions wrote has no majority; their labels named no strata."""
+        if not isinstance(fields, dict) or "majority" in fields:
+            return fields
+        counts = [int(fields.get(name, 0)) for name in ("num_sufficient", "num_insufficient")]
+        return fields | {"majority": Share.of(max(counts), sum(counts))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +171,7 @@ def measure_calibration(
     """
     known = labels.filter(pl.col("id").is_in(list(problem_types)))
     decided = decided_labels(known)
-    human_pairs = _measure_human_pairs(known)
+    human_pairs, humans = _measure_human_pairs(known)
     return Calibration(
         labels_file=labels_file,
         labels_sha256=labels_sha256,
@@ -177,7 +183,8 @@ def measure_calibration(
         judges=tuple(_measure_judge(judge, labels, decided, problem_types) for judge in judges),
         judge_pairs=_measure_judge_pairs(judges, decided),
         human_pairs=human_pairs,
-        humans=Share.of(sum(pair.same.num for pair in human_pairs), sum(pair.same.total for pair in human_pairs)),
+        humans=humans,
+        majority=_measure_majority(decided, known),
     )
 
 
@@ -196,7 +203,9 @@ def _measure_judge(
         if ids:
             of_type = pl.col("id").is_in(ids)
             agreement = measure_agreement(judge.verdicts.filter(of_type), labels.filter(of_type))
-            by_type.append(TypeAgreement(problem_type=problem_type, agreement=agreement))
+            # How much of a type is covered, the label file does not say.
+            of_this = agreement.model_copy(update={"coverage": None})
+            by_type.append(TypeAgreement(problem_type=problem_type, agreement=of_this))
     unscored = judge.verdicts.filter(pl.col("verdict").is_null() & pl.col("id").is_in(list(decided)))
     reasons = Counter(unscored["unscored"].to_list())
     return JudgeAgreement(
@@ -244,27 +253,40 @@ def _labellers(labels: pl.DataFrame) -> tuple[str, ...]:
     return tuple(named)
 
 
-def _measure_human_pairs(labels: pl.DataFrame) -> tuple[HumanPair, ...]:
-    """Every two named labellers who labelled a question in common; nobody knows whose the nameless labels are."""
+def _measure_majority(decided: Mapping[str, str], labels: pl.DataFrame) -> Share:
+    more = Counter(decided.values()).most_common(1)[0][0] if decided else SUFFICIENT
+    frame = pl.DataFrame({"id": list(decided), "first": list(decided.values())}, schema=["id", "first"])
+    questions = with_design(frame.cast(pl.String), labels).with_columns(second=pl.lit(SUFFICIENT))
+    always = compare(questions).same
+    return always if more == SUFFICIENT else compare(questions.with_columns(second=pl.lit(INSUFFICIENT))).same
+
+
+def _measure_human_pairs(labels: pl.DataFrame) -> tuple[tuple[HumanPair, ...], Share]:
+    """Every two named labellers who labelled a question in common, then all pairs pooled.
+
+    Nobody knows whose the nameless labels are.
+    """
     last = labels.drop_nulls(["label", "labeller"]).unique(["id", "labeller"], keep="last", maintain_order=True)
-    places = {name: place for place, name in enumerate(_labellers(labels))}
-    placed = last.with_columns(place=pl.col("labeller").replace_strict(places, return_dtype=pl.Int64))
+    names = _labellers(labels)
+    places = {name: place for place, name in enumerate(names)}
+    placed = last.select("id", "label", place=pl.col("labeller").replace_strict(places, return_dtype=pl.Int64))
     both = placed.join(placed, on="id", suffix="_2").filter(pl.col("place") < pl.col("place_2"))
-    counts = both.group_by("place", "place_2", "label", "label_2").len()
-    cells: dict[tuple[int, int], Counter[tuple[str, str]]] = {}
-    for place, place_2, label, label_2, count in counts.iter_rows():
-        cells.setdefault((place, place_2), Counter())[label, label_2] += count
-    names = list(places)
-    return tuple(_human_pair(names[first], names[second], cells[first, second]) for first, second in sorted(cells))
+    pairs = with_design(both.rename({"label": "first", "label_2": "second"}), labels).sort("place", "place_2")
+    found = [_human_pair(names, pair) for pair in pairs.partition_by("place", "place_2", maintain_order=True)]
+    return tuple(found), compare(_decided_by_both(pairs)).same
 
 
-def _human_pair(first: str, second: str, cells: Counter[tuple[str, str]]) -> HumanPair:
-    yes, no = cells[SUFFICIENT, SUFFICIENT], cells[INSUFFICIENT, INSUFFICIENT]
-    only_first, only_second = cells[SUFFICIENT, INSUFFICIENT], cells[INSUFFICIENT, SUFFICIENT]
+def _human_pair(names: Sequence[str], pair: pl.DataFrame) -> HumanPair:
+    decided = _decided_by_both(pair)
+    compared = compare(decided)
     return HumanPair(
-        first=first,
-        second=second,
-        same=Share.of(yes + no, yes + no + only_first + only_second),
-        kappa=kappa_of_two(yes, only_first, only_second, no),
-        num_cannot_tell=sum(count for labels, count in cells.items() if CANNOT_TELL in labels),
+        first=names[pair["place"][0]],
+        second=names[pair["place_2"][0]],
+        same=compared.same,
+        kappa=compared.kappa,
+        num_cannot_tell=pair.height - decided.height,
     )
+
+
+def _decided_by_both(pairs: pl.DataFrame) -> pl.DataFrame:
+    return pairs.filter(pl.col("first").is_in(_VERDICTS) & pl.col("second").is_in(_VERDICTS))

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from curation.agreement import how_weighted
 from curation.calibration import MOST_HALF_WIDTH, PAPER_JUDGES, Calibration, JudgeAgreement, JudgePair
 from curation.report import Agreement, Share, percent, plain
 from curation.schema import INSUFFICIENT, SUFFICIENT
@@ -35,7 +36,7 @@ def print_calibration(calibration: Calibration, console: Console) -> None:
 def notes(calibration: Calibration) -> list[str]:
     """What a reader of the figures has to know, for the terminal and for the card."""
     first = calibration.judges[0].agreement
-    lines = [_what_is_compared(calibration, first)]
+    lines = [_what_is_compared(calibration, first), how_weighted(first)]
     lines += [_unscored(judge) for judge in calibration.judges if judge.unscored]
     lines += [_imprecise(judge) for judge in calibration.judges if judge.is_imprecise]
     lines += [_compared(pair) for pair in calibration.judge_pairs]
@@ -158,9 +159,10 @@ def _imprecise(judge: JudgeAgreement) -> str:
     accuracy = judge.agreement.accuracy
     if accuracy.total == 0:
         return f"{plain(judge.name)}: nothing to compare, no question has both a label and a verdict"
+    enough = f"; {ENOUGH_LABELS} are enough for any judge" if judge.agreement.num_strata is None else ""
     return (
         f"{plain(judge.name)}: too few labels, {interval(accuracy)} is wider than "
-        f"+-{100 * MOST_HALF_WIDTH:.0f} points; {ENOUGH_LABELS} are enough for any judge"
+        f"+-{100 * MOST_HALF_WIDTH:.0f} points{enough}"
     )
 
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from curation.agreement import how_weighted
 from curation.calibration import PAPER_JUDGES, RECORDED, Calibration, JudgeAgreement
 from curation.errors import RunDirectoryError
 from curation.facts import config_files, find_dataset
@@ -166,6 +167,7 @@ def render_card(
         share_of_type={row.value: row.kept for row in report.survival if row.by == "problem_type"},
         judge=_recorded_judge(checks.agreement),
         judge_types=_judge_types(checks.agreement),
+        weighting=_weighting(report, checks.agreement),
         paper_judges=PAPER_JUDGES,
         paper_kept=PAPER_KEPT,
         plots={picture.stem for picture in (dataset_dir / "plots").glob("*.png")},
@@ -259,6 +261,11 @@ def _recorded_judge(calibration: Calibration | None) -> JudgeAgreement | None:
     """The judge whose verdicts the rows hold, when it was among those compared."""
     judges = () if calibration is None else calibration.judges
     return next((judge for judge in judges if judge.name == RECORDED), None)
+
+
+def _weighting(report: Report, calibration: Calibration | None) -> str | None:
+    found = calibration.judges[0].agreement if calibration is not None else report.agreement
+    return None if found is None else how_weighted(found)
 
 
 def _judge_types(calibration: Calibration | None) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Final
 
 import polars as pl
 
+from curation.agreement import DESIGN
 from curation.engines.scripted import Fault, ScriptedConfig, injected_fault
 from curation.facts import scan_config
 from curation.labelled import QUESTION_COLUMNS
@@ -25,7 +26,7 @@ def write_demo_labels(run_dir: Path, engine: ScriptedConfig, *, num_labels: int 
 
     Of the observations that reached the judge, `num_labels` in turn from each problem type and label, as far as there
     are any: types are even, and insufficient ones are more frequent than in the dataset, because they are what a judge
-    can be wrong about. Same run, same labels.
+    can be wrong about. The columns of agreement.DESIGN say by how much. Same run, same labels.
     """
     columns = ("id", "attempt", "judge", *QUESTION_COLUMNS)
     rows = pl.concat([scan_config(run_dir / "dataset", config).select(columns) for config in ("cot", "rejected")])
@@ -37,13 +38,18 @@ def write_demo_labels(run_dir: Path, engine: ScriptedConfig, *, num_labels: int 
     chosen = (
         judged.with_columns(label=pl.Series(labels, dtype=pl.String), labeller=pl.lit(LABELLER))
         .sort("id")  # a hash: as good as drawn by chance
-        .with_columns(place=pl.int_range(pl.len()).over(stratum))
+        .with_columns(
+            place=pl.int_range(pl.len()).over(stratum),
+            stratum=pl.struct(stratum).rank("dense").cast(pl.Int64),
+            stratum_rows=pl.len().over(stratum).cast(pl.Int64),
+            population_rows=pl.len().cast(pl.Int64),
+        )
         .sort("place", *stratum)
         .head(num_labels)
     )
     path = run_dir / "labels.parquet"
     torn = path.with_suffix(".tmp")
-    chosen.select("id", "label", "labeller", *QUESTION_COLUMNS).write_parquet(torn)
+    chosen.select("id", "label", "labeller", *DESIGN, *QUESTION_COLUMNS).write_parquet(torn)
     torn.replace(path)
     return path
 

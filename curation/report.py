@@ -6,11 +6,12 @@ fields and of rows is fixed and nothing depends on the clock, so that the same d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from curation.statistics import wilson_interval
+from curation.statistics import stratified_interval, wilson_interval
 
 
 class _Part(BaseModel):
@@ -18,7 +19,10 @@ class _Part(BaseModel):
 
 
 class Share(_Part):
-    """`num` of `total`, with its 95 % Wilson interval; null where the total is zero."""
+    """`num` of `total`, with its 95 % Wilson interval; null where the total is zero.
+
+    A share that `of_strata` makes is that of the population, which is not num / total.
+    """
 
     num: int
     total: int
@@ -33,6 +37,13 @@ class Share(_Part):
         if interval is None:
             return cls(num=num, total=0, share=None, low=None, high=None)
         return cls(num=num, total=total, share=num / total, low=interval[0], high=interval[1])
+
+    @classmethod
+    def of_strata(cls, strata: Sequence[tuple[int, int, int]]) -> Self:
+        """strata: (size in the population, hits, trials), as `stratified_interval` takes them."""
+        num, total = (sum(stratum[place] for stratum in strata) for place in (1, 2))
+        share, low, high = stratified_interval(strata) or (None, None, None)
+        return cls(num=num, total=total, share=share, low=low, high=high)
 
 
 class Reason(_Part):
@@ -203,6 +214,10 @@ class Agreement(_Part):
 
     Counted apart and never averaged in: questions whose labellers disagree (disputed), that no human could tell or
     that are not labelled yet, whose verdict is null (unscored), and labels for ids that this dataset does not have.
+
+    num_strata: the questions were drawn from strata of a dataset, and accuracy and kappa are the dataset's: weighted by
+    the sizes of so many strata. Null: they are those of the questions as they are. coverage: the share of the rows that
+    lies in these strata; what lies in the others nobody has labelled.
     """
 
     accuracy: Share
@@ -216,6 +231,8 @@ class Agreement(_Part):
     num_unlabelled: int
     num_unscored: int
     num_unknown_ids: int
+    num_strata: int | None = None
+    coverage: float | None = None
 
 
 class Report(_Part):

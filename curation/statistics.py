@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from math import sqrt
 from typing import Final
 
@@ -21,11 +21,36 @@ def wilson_interval(num_hits: float, num_trials: int, z: float = Z_95) -> tuple[
     check_sum(num_hits, num_trials)
     if num_trials == 0:
         return None
-    share = min(1.0, num_hits / num_trials)
+    return _wilson(min(1.0, num_hits / num_trials), num_trials, z)
+
+
+def _wilson(share: float, num_trials: float, z: float) -> tuple[float, float]:
     shrink = 1 + z**2 / num_trials
     centre = (share + z**2 / (2 * num_trials)) / shrink
     half = z / shrink * sqrt(share * (1 - share) / num_trials + z**2 / (4 * num_trials**2))
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+
+
+def stratified_interval(strata: Sequence[tuple[int, int, int]], z: float = Z_95) -> tuple[float, float, float] | None:
+    """Return (share, low, high) of a population that was sampled stratum by stratum; None without a trial.
+
+    strata: (size in the population, hits, trials); those without trials are left out. The share is the mean of the
+    strata's shares, weighted by size. Its interval is Wilson's at an effective number of trials (Dean and Pagano 2015):
+    the trials over Kish's design effect of the weights (1965), or as many as have the variance that the strata show
+    (Korn and Graubard 1998), whichever are fewer. It is on the safe side where the strata differ; one stratum gives
+    Wilson's own.
+    """
+    sampled = [(size, num_hits / num_trials, num_trials) for size, num_hits, num_trials in strata if num_trials]
+    if not sampled:
+        return None
+    total = sum(size for size, _, _ in sampled)
+    weighted = [(size / total, mean, num_trials) for size, mean, num_trials in sampled]
+    share = min(1.0, sum(weight * mean for weight, mean, _ in weighted))
+    num_effective = 1 / sum(weight**2 / num_trials for weight, _, num_trials in weighted)
+    variance = sum(weight**2 * mean * (1 - mean) / num_trials for weight, mean, num_trials in weighted)
+    if variance > 0:
+        num_effective = min(num_effective, share * (1 - share) / variance)
+    return share, *_wilson(share, num_effective, z)
 
 
 def check_sum(total: float, num_trials: int) -> None:

@@ -216,6 +216,8 @@ def _agreement(report: Report) -> Table:
     table.add_row(
         f"agreement {percent(accuracy.share)}", f"95 %: {_interval(accuracy)}", f"kappa {kappa}", style="bold"
     )
+    if agreement.num_strata is not None:
+        table.add_row("weighted by strata", f"{agreement.num_strata:,}", "")
     for name, count in _apart(agreement):
         table.add_row(name, f"{count:,}", "")
     return table

@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import random
 import shutil
 import signal
 import sqlite3
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import polars as pl
@@ -30,7 +32,11 @@ from app.labels import (
     clean_name,
     hash_observation,
 )
-from app.sampling import stratified_sample
+from app.sampling import design, drawn_from, stratified_sample
+from curation.agreement import how_weighted, load_labels, measure_agreement, with_design
+from curation.errors import SourceError
+from curation.schema import INSUFFICIENT, SUFFICIENT
+from curation.statistics import cohens_kappa
 from tests.folders import kept_row, rejected_row, write_folder
 
 ROOT = Path(__file__).parent.parent
@@ -474,6 +480,150 @@ def test_agreement_leaves_out_labels_of_another_observation(store):
     verdicts = {f"q{number}": "insufficient" for number in range(MIN_LABELS)}
     assert store.agreement(verdicts).accuracy.num == 0
     assert store.agreement(verdicts, lambda ids: {each: row_of(each) for each in ids}) is None
+
+
+# ---- the agreement of a dataset, from a sample that was drawn stratum by stratum
+
+
+def judged_facts(rng, num_rows, share_sufficient, right):
+    """Facts of rows, and what people would say of each. right: by verdict, how often the judge agrees with them."""
+    kinds = ["multiple choice", "OCR", "free-form"]
+    verdicts = [SUFFICIENT if rng.random() < share_sufficient else INSUFFICIENT for _ in range(num_rows)]
+    other = {SUFFICIENT: INSUFFICIENT, INSUFFICIENT: SUFFICIENT}
+    truth = [verdict if rng.random() < right[verdict] else other[verdict] for verdict in verdicts]
+    facts = pl.DataFrame(
+        {
+            "id": [f"q{number}" for number in range(num_rows)],
+            "problem_type": [rng.choice(kinds) for _ in range(num_rows)],
+            "verdict": verdicts,
+            "observation_words": 9,
+        }
+    )
+    return facts, dict(zip(facts["id"], truth, strict=True))
+
+
+def sampled_agreement(facts, truth, num, seed):
+    ids = [facts["id"][place] for place in stratified_sample(drawn_from(facts), num, seed)]
+    labels = pl.DataFrame({"id": ids, "label": [truth[each] for each in ids]}).with_columns(labeller=pl.lit("ann"))
+    return measure_agreement(facts.select("id", "verdict"), with_design(labels, design(facts)))
+
+
+@pytest.mark.parametrize(
+    ("share_sufficient", "right"),
+    [
+        (0.9, {SUFFICIENT: 0.97, INSUFFICIENT: 0.70}),
+        (0.5, {SUFFICIENT: 0.9, INSUFFICIENT: 0.9}),
+        (0.97, {SUFFICIENT: 0.99, INSUFFICIENT: 0.4}),
+        (0.2, {SUFFICIENT: 0.5, INSUFFICIENT: 0.95}),
+        (1.0, {SUFFICIENT: 0.93, INSUFFICIENT: 0.0}),
+    ],
+)
+def test_the_agreement_is_the_datasets_although_rare_verdicts_are_drawn_as_often_as_frequent_ones(
+    share_sufficient, right
+):
+    rng = random.Random(7)
+    facts, truth = judged_facts(rng, 5_000, share_sufficient, right)
+    pairs = list(zip(facts["verdict"], (truth[each] for each in facts["id"]), strict=True))
+    true_share = sum(first == second for first, second in pairs) / len(pairs)
+    true_kappa = cohens_kappa(Counter(pairs))
+    found = [sampled_agreement(facts, truth, 240, seed) for seed in range(60)]
+    assert mean(each.accuracy.share for each in found) == pytest.approx(true_share, abs=0.01)
+    assert mean(each.kappa for each in found) == pytest.approx(true_kappa, abs=0.03)
+    num_inside = sum(each.accuracy.low <= true_share <= each.accuracy.high for each in found)
+    assert num_inside >= 55
+    assert mean(each.accuracy.high - each.accuracy.low for each in found) < 0.14
+    assert {each.coverage for each in found} == {1.0}
+
+
+def test_what_lies_in_strata_without_a_label_is_said():
+    facts, truth = judged_facts(random.Random(1), 2_000, 0.9, {SUFFICIENT: 0.9, INSUFFICIENT: 0.9})
+    only = facts.filter(pl.col("problem_type") == "OCR")
+    labels = pl.DataFrame({"id": only["id"][:50], "label": [truth[each] for each in only["id"][:50]]})
+    found = measure_agreement(
+        facts.select("id", "verdict"), with_design(labels.with_columns(labeller=pl.lit("ann")), design(facts))
+    )
+    assert found.coverage == pytest.approx(only.height / facts.height)
+    assert "no label yet" in how_weighted(found)
+
+
+def test_labels_without_a_design_are_counted_as_they_are_and_said_to_be():
+    facts, truth = judged_facts(random.Random(1), 500, 0.9, {SUFFICIENT: 0.9, INSUFFICIENT: 0.5})
+    ids = [facts["id"][place] for place in stratified_sample(facts, 100, 1)]
+    labels = pl.DataFrame({"id": ids, "label": [truth[each] for each in ids]}).with_columns(labeller=pl.lit("ann"))
+    found = measure_agreement(facts.select("id", "verdict"), labels)
+    assert found.accuracy.share == found.accuracy.num / 100
+    assert (found.num_strata, found.coverage) == (None, None)
+    assert "as they are" in how_weighted(found)
+
+
+def test_one_stratum_is_weighted_to_the_same_figures_as_none():
+    labels = pl.DataFrame(
+        {"id": ["a", "b", "c"], "label": [SUFFICIENT, INSUFFICIENT, SUFFICIENT], "labeller": ["x"] * 3}
+    )
+    verdicts = pl.DataFrame({"id": ["a", "b", "c"], "verdict": [SUFFICIENT, SUFFICIENT, SUFFICIENT]})
+    sizes = {"stratum": 1, "stratum_rows": 900, "population_rows": 900}
+    plain, weighted = (
+        measure_agreement(verdicts, each)
+        for each in (labels, labels.with_columns(pl.lit(size).alias(name) for name, size in sizes.items()))
+    )
+    assert weighted.accuracy == plain.accuracy
+    assert weighted.kappa == plain.kappa
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
+def test_an_export_carries_the_sizes_and_calibrate_counts_as_the_page_does(tmp_path, store, suffix):
+    rng = random.Random(3)
+    facts, truth = judged_facts(rng, 800, 0.85, {SUFFICIENT: 0.95, INSUFFICIENT: 0.6})
+    drawn = [facts["id"][place] for place in stratified_sample(drawn_from(facts), 120, 5)]
+    rows = {each: row_of(each) for each in drawn}
+    for each in drawn:
+        store.save(
+            row_id=each,
+            dataset="d",
+            label=truth[each],
+            labeller="ann",
+            observation_sha256=hash_observation(rows[each]["observation"]),
+        )
+    chosen = lambda ids: {each: rows[each] for each in ids}  # noqa: E731
+    verdicts = dict(facts.select("id", "verdict").iter_rows())
+    shown = store.agreement(verdicts, chosen, design(facts))
+    store.export(tmp_path / "labels.parquet", chosen, design(facts))
+    exported = pl.read_parquet(tmp_path / "labels.parquet").with_columns(options=pl.lit("[]"))
+    path = tmp_path / f"labels{suffix}"
+    {".parquet": exported.write_parquet, ".csv": exported.write_csv, ".jsonl": exported.write_ndjson}[suffix](path)
+    measured = measure_agreement(facts.select("id", "verdict"), load_labels(path))
+    assert measured == shown
+    assert shown.accuracy.share != shown.accuracy.num / shown.accuracy.total
+    assert shown.num_strata == 6
+
+
+def test_sizes_that_contradict_each_other_are_one_line(tmp_path):
+    path = tmp_path / "labels.csv"
+    for rows in (
+        "a,sufficient,1,10,30\nb,sufficient,1,12,30",
+        "a,sufficient,1,,30",
+        "a,sufficient,1,50,30",
+        "a,sufficient,x,1,1",
+    ):
+        path.write_text(f"id,label,stratum,stratum_rows,population_rows\n{rows}\n")
+        with pytest.raises(SourceError) as caught:
+            load_labels(path)
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_rows_are_drawn_from_the_strata_that_the_design_names():
+    facts = pl.DataFrame(
+        {
+            "id": ["a", "b", None, "c", "d", "a", "e"],
+            "problem_type": ["OCR", None, "OCR", None, "OCR", "OCR", "OCR"],
+            "verdict": [SUFFICIENT, INSUFFICIENT, SUFFICIENT, INSUFFICIENT, None, INSUFFICIENT, SUFFICIENT],
+            "observation_words": [3, 3, 3, 3, 3, 3, None],
+        }
+    )
+    assert dict(design(facts).select("id", "stratum_rows").iter_rows()) == {"a": 1, "b": 2, "c": 2}
+    unjudged = facts.with_columns(verdict=pl.lit(None, pl.String))
+    assert dict(design(unjudged).select("id", "stratum_rows").iter_rows()) == {"a": 2, "b": 2, "c": 2, "d": 2}
+    assert set(design(unjudged)["population_rows"]) == {4}
 
 
 # ---- samples

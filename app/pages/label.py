@@ -26,7 +26,8 @@ from app.opened import Opened
 from app.pages import Screen, disabled, key_link
 from app.pieces import render_trace
 from app.rows import Dataset
-from app.sampling import stratified_sample
+from app.sampling import design, drawn_from, stratified_sample
+from curation.agreement import how_weighted
 from curation.report import percent
 
 DEFAULT_SAMPLED: Final = 100
@@ -53,14 +54,19 @@ class Sample:
 @lru_cache(maxsize=4)
 def draw(dataset: Dataset, num: int, seed: int) -> Sample:
     """Up to `num` rows that a judge decided on; where none has, of those with an observation."""
-    facts = dataset.facts(_EVERY_ROW).filter(pl.col("id").is_not_null() & pl.col("observation_words").is_not_null())
-    judged = facts.filter(pl.col("verdict").is_not_null())
-    places = stratified_sample(judged if judged.height else facts, num, seed)
+    facts = drawn_from(dataset.facts(_EVERY_ROW))
+    places = stratified_sample(facts, num, seed)
     ids = dict(zip(facts["place"], facts["id"], strict=True))
     found = dataset.by_ids([ids[place] for place in places])
     return Sample(
         {row_id: found[row_id] for row_id in (ids[place] for place in places) if found[row_id]["observation"]}
     )
+
+
+@lru_cache(maxsize=4)
+def _design(dataset: Dataset) -> pl.DataFrame:
+    """How `draw` draws, whatever its seed: labels of several samples may be counted together."""
+    return design(dataset.facts(_EVERY_ROW))
 
 
 def show_label(opened: Opened, store: LabelStore, address: Address, labeller: str, said: str = "") -> Screen:
@@ -124,7 +130,7 @@ def undo_label(store: LabelStore, labeller: str) -> str:
 def export_labels(opened: Opened, store: LabelStore) -> str:
     """Write them beside the store. Returns what to tell. Raises LabelError."""
     path = export_path(store)
-    num = store.export(path, opened.dataset.by_ids)
+    num = store.export(path, opened.dataset.by_ids, _design(opened.dataset))
     command = shlex.join(["python", "-m", "curation", "calibrate", str(path), "--dataset", opened.dataset.shown])
     return f"Exported {num:,} labels to {path}. Measure the judge with: {command}"
 
@@ -213,7 +219,8 @@ def show_results(opened: Opened, store: LabelStore) -> Markup:
         store.path,
         ", ".join(f"{counts[label]:,} {words.lower()}" for label, words in _WORDS.items()),
     )
-    agreement = store.agreement({row_id: row["verdict"] for row_id, row in rows.items()}, read_once)
+    verdicts = {row_id: row["verdict"] for row_id, row in rows.items()}
+    agreement = store.agreement(verdicts, read_once, _design(opened.dataset))
     if agreement is None:
         return fill(
             '{}<p class="vp-quiet">Agreement with the judge is shown from {} decided questions on.</p>',
@@ -222,18 +229,20 @@ def show_results(opened: Opened, store: LabelStore) -> Markup:
         )
     accuracy = agreement.accuracy
     return fill(
-        "{}<p>The judge agrees with people on <b>{}</b> ({} of {}, 95 % interval {} to {}), kappa {}; disputed {}, "
-        "cannot tell {}, unscored {}. Paper: 95 % on 200 labels (VideoP2R section 3.2).</p>",
+        "{}<p>The judge agrees with people on <b>{}</b> (95 % interval {} to {}), kappa {}; on {} of the {} labelled "
+        "questions that both decided. Disputed {}, cannot tell {}, unscored {}. Paper: 95 % on 200 labels (VideoP2R "
+        'section 3.2).</p><p class="vp-quiet">Here {}.</p>',
         total,
         percent(accuracy.share),
-        accuracy.num,
-        accuracy.total,
         percent(accuracy.low),
         percent(accuracy.high),
         "-" if agreement.kappa is None else f"{agreement.kappa:.2f}",
+        accuracy.num,
+        accuracy.total,
         agreement.num_disputed,
         agreement.num_cannot_tell,
         agreement.num_unscored,
+        how_weighted(agreement),
     )
 
 
