@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     from curation.commands import (
         calibrate,
         compare_release,
+        config,
         demo,
         diff,
         import_release,
@@ -49,7 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     # In the order in which a dataset goes through them.
-    for command in (run, stats, calibrate, overlaps, publish, diff, import_release, compare_release, media, demo):
+    for command in (
+        run, config, stats, calibrate, overlaps, publish, diff, import_release, compare_release, media, demo,
+    ):  # fmt: skip
         command.add_parser(commands)
     return parser
 

@@ -26,9 +26,13 @@ class Price(Config):
     """US dollars per million tokens."""
 
     input: NonNegativeFloat
+    """Per million prompt tokens."""
     output: NonNegativeFloat
+    """Per million written tokens."""
     batch_input: NonNegativeFloat | None = None
+    """The same in a batch; null = as live."""
     batch_output: NonNegativeFloat | None = None
+    """The same in a batch; null = as live."""
 
     def cost_usd(self, input_tokens: float, output_tokens: float, *, batch: bool = False) -> float:
         """The price of one call; a batch price falls back on the live one."""

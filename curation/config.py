@@ -7,12 +7,15 @@ engines name the environment variable that holds them, and no error shows a valu
 from __future__ import annotations
 
 import argparse
+import collections.abc
 import difflib
 import os
 import re
 from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar, get_args
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -23,12 +26,14 @@ _OVERRIDE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*=")
 _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _USER: Final = re.compile(r"\S*@")  # user and password of an address
 SECRET: Final = re.compile(r"(key|token|secret|passw(or)?d|authorization|credentials?)$", re.IGNORECASE)
+_BOUNDS: Final = (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
 
 
 class Config(BaseModel):
     """The base of every section: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A key's meaning is the docstring below it; `python -m curation config` prints it.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def expand(path: Any) -> Any:
@@ -180,14 +185,60 @@ def _nearest(model: type[BaseModel], models: Sequence[type[BaseModel]], place: s
     return f"; there are {', '.join(sorted(beside))}"
 
 
-def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Every dotted key of a config, each kind of a section included."""
-    for name, field in model.model_fields.items():
+def keys(model: type[BaseModel]) -> Iterator[str]:
+    """Every dotted key of a config, those of each kind of a section included."""
+    return (key.name for key in describe_keys(model))
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a config, in words. name: dotted."""
+
+    name: str
+    type: str
+    default: str
+    meaning: str
+
+
+def describe_keys(model: type[BaseModel], prefix: str = "") -> Iterator[Key]:
+    """Every key of a config in its order; of a section that comes in kinds, those of each kind after its `kind`."""
+    for name, field in sorted(model.model_fields.items(), key=lambda item: item[0] != "kind"):
         inner = models_in(field.annotation)
-        if not inner:
-            yield f"{prefix}{name}"
+        default = "required" if field.is_required() else _show(field.get_default(call_default_factory=True))
+        kinds = _kinds((model,)) if name == "kind" else []
+        if not inner or default == "null":
+            words = "section" if inner else kinds[0] if kinds else _type_in_words(field.annotation, field.metadata)
+            meaning = " ".join((field.description or "").split())
+            yield Key(f"{prefix}{name}", words, "required" if kinds else default, meaning)
         for one in inner:
-            yield from keys(one, f"{prefix}{name}.")
+            is_mapping = get_origin(field.annotation) in (dict, collections.abc.Mapping)
+            yield from describe_keys(one, f"{prefix}{name}.{'NAME.' if is_mapping else ''}")
+
+
+def _show(default: object) -> str:
+    """As a config writes it."""
+    if not isinstance(default, tuple | str | int | float | NoneType):
+        return "{}"  # a mapping, or a section with defaults of its own
+    value = list(default) if isinstance(default, tuple) else default
+    return yaml.safe_dump(value, default_flow_style=True, width=200).splitlines()[0]
+
+
+def _type_in_words(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+    """Such as "int >= 1 | null" or "frames | none"."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " | ".join(map(str, parts))
+    if origin is Annotated:
+        return _type_in_words(parts[0], (*parts[1:], *metadata))
+    if origin in (Union, UnionType):
+        return " | ".join(_type_in_words(part, metadata if part is not NoneType else ()) for part in parts)
+    if origin is tuple:
+        return f"[{', '.join(_type_in_words(part) if part is not Ellipsis else '...' for part in parts)}]"
+    if origin is not None:
+        return "mapping"
+    bounds = [f"{sign} {getattr(one, name):g}" for one in metadata for name, sign in _BOUNDS if hasattr(one, name)]
+    words = {str: "text", float: "number", Path: "path", NoneType: "null", Any: "any"}
+    return " ".join([words.get(annotation, annotation.__name__), *bounds])
 
 
 def models_in(annotation: Any) -> tuple[type[BaseModel], ...]:

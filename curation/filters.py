@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
+from curation.config import Config
 from curation.leaks import find_leak
 from curation.repetition import repetition
 from curation.schema import Question
@@ -33,25 +34,20 @@ def _ordered(window: tuple[int, int]) -> tuple[int, int]:
 WordWindow = Annotated[tuple[int, int], AfterValidator(_ordered)]
 
 
-class FilterConfig(BaseModel):
-    """Section `filter` of a curation config.
-
-    min_score: the lowest score that is kept, itself included (VideoP2R section 3.2).
-    observation_words, think_words: least and most words of a segment. Wide on purpose: less than five words is less
-        than the fixed opening, and the upper bounds are about twice the reward windows of 320 and 512 tokens
-        (section 3.3), so that they stop runaway text and leave the choice of length to the rewards.
-    max_repetition: the largest share of words inside an 8-gram that occurred before, per segment. Descriptions stay
-        below 0.2, a loop soon exceeds 0.5.
-    leaks_answer: whether an observation that gives the answer away is rejected or only flagged.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class FilterConfig(Config):
+    """Section `filter` of a curation config."""
 
     min_score: float = Field(default=0.6, ge=0, le=1)
+    """The lowest score that is kept, itself included (VideoP2R section 3.2)."""
     observation_words: WordWindow = (5, 600)
+    """Least and most words of an observation: the fixed opening alone has five, and the upper bound is about twice the
+    reward window (section 3.3), so that it stops runaway text and leaves the choice of length to the rewards."""
     think_words: WordWindow = (5, 900)
+    """Least and most words of a think, bounded likewise."""
     max_repetition: float = Field(default=0.3, ge=0, le=1)
+    """The largest share of a segment's words inside an 8-gram that occurred before; a loop soon exceeds 0.5."""
     leaks_answer: Literal["reject", "flag"] = "reject"
+    """Whether an observation that gives the answer away is rejected or only flagged."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,18 +21,22 @@ from curation.video import VideoConfig
 
 
 class GenerateConfig(Config):
-    """YAML section `generate`. `attempts` > 1 regenerates what steps 2 and 3 rejected, at `retry_temperature`.
-
-    max_tokens: the paper's two length windows sum to 832 tokens plus tags; under 1,024 good traces are cut.
-    """
+    """YAML section `generate`."""
 
     engine: EngineConfig
+    """Who writes the traces."""
     prompt: LocalPath | None = None
+    """A prompt file in place of the shipped one."""
     attempts: PositiveInt = 1
+    """Tries a question; more than 1 regenerates what steps 2 and 3 rejected."""
     temperature: NonNegativeFloat = 0.0
+    """Of the first attempt."""
     retry_temperature: NonNegativeFloat = 0.7
+    """Of further attempts."""
     max_tokens: PositiveInt = 1536
+    """Longest completion; the paper's length windows sum to 832 tokens plus tags, under 1,024 cuts good traces."""
     dispatch: DispatchConfig = DispatchConfig()
+    """How hard the server is pressed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,16 +26,18 @@ _FRAMES_PER_TOKEN: Final = 2  # Qwen2.5-VL merges two frames of a video
 
 
 class PlanAssumptions(Config):
-    """YAML section `plan`: what a dry run assumes, because only a real run can measure it.
-
-    Speeds are per GPU. Output lengths are the middle of the paper's windows (section 3.3) and a short explanation.
-    """
+    """YAML section `plan`: what a dry run assumes, because only a real run can measure it."""
 
     prefill_tokens_per_gpu_s: PositiveFloat = 3000.0
+    """Prompt tokens that one GPU reads a second."""
     decode_tokens_per_gpu_s: PositiveFloat = 400.0
+    """Tokens that one GPU writes a second."""
     observation_tokens: PositiveInt = 224
+    """Of a trace; the middle of the paper's window (section 3.3)."""
     think_tokens: PositiveInt = 416
+    """Of a trace; the middle of the paper's window (section 3.3)."""
     judge_output_tokens: PositiveInt = 150
+    """Of a verdict with its short explanation."""
 
 
 @dataclass(slots=True)

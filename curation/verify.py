@@ -24,19 +24,24 @@ from curation.schema import INSUFFICIENT, SUFFICIENT, Question
 
 
 class VerifyConfig(Config):
-    """YAML section `verify`. `structured` asks the server for JSON that follows the judge's schema.
-
-    `temperature` and `retry_temperature` are not sent to the Anthropic API, which no longer takes them.
-    """
+    """YAML section `verify`. The Anthropic API takes no temperature: both are left out for it."""
 
     engine: EngineConfig
+    """Who judges; text only."""
     prompt: LocalPath | None = None
+    """A prompt file in place of the shipped one."""
     tries: PositiveInt = 2
+    """Requests for one observation until a reply is a verdict; then it stays null."""
     temperature: NonNegativeFloat = 0.0
+    """Of the first try."""
     retry_temperature: NonNegativeFloat = 0.7
+    """Of further tries."""
     max_tokens: PositiveInt = 2048
+    """Longest reply."""
     structured: bool = True
+    """Ask the server for JSON that follows the judge's schema."""
     dispatch: DispatchConfig = DispatchConfig()
+    """How hard the server is pressed."""
 
 
 def _ignore(_: int) -> None:

@@ -18,9 +18,10 @@ import av
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from curation.clip import frames_of, read_headers, sample_clip, spread_over
+from curation.config import Config
 from curation.errors import ConfigError, MediaError
 from curation.gops import Span
 from curation.pictures import media_kind, read_picture
@@ -37,24 +38,31 @@ _DECORD_CONTAINERS: Final = frozenset({"mov", "mp4", "m4a", "3gp", "3g2", "mj2",
 RGB = npt.NDArray[np.uint8]
 
 
-class VideoConfig(BaseModel):
+class VideoConfig(Config):
     """The section `video:`. Defaults are the paper's training budget: 16 frames of 128 tokens (VideoP2R section 5).
 
     max_pixels and min_pixels bound one resized frame; the budget is never exceeded, and small media are not enlarged
     unless min_pixels says so. max_source_pixels and max_file_bytes bound what is opened at all. timeout_s is per file.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     reader: Literal["pyav", "decord"] = "pyav"
+    """The decoder: pyav is exact; decord is refused the containers from which it takes wrong frames."""
     num_frames: int = Field(16, ge=1, le=4096)
+    """Frames a clip, evenly spread, at most."""
     max_pixels: int = Field(128 * PATCH * PATCH, ge=PATCH * PATCH)
+    """Of one resized frame; never exceeded."""
     min_pixels: int = Field(4 * PATCH * PATCH, ge=0)
+    """Of one resized frame; enlarges small media."""
     resize: Literal["bicubic", "swscale"] = "bicubic"
+    """The kernel."""
     timeout_s: float = Field(120.0, gt=0, allow_inf_nan=False)
+    """Of one file, in seconds."""
     num_workers: int = Field(2, ge=1)
+    """Decoding processes."""
     max_source_pixels: int = Field(100_000_000, ge=1)
+    """Larger pictures and frames are refused."""
     max_file_bytes: int = Field(16 * 2**30, ge=1)
+    """Larger files are refused."""
 
     @model_validator(mode="after")
     def _budget_is_a_range(self) -> Self:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field
 
 from curation import __main__ as curation_cli
-from curation.config import Config, LocalPath, dump_config, keys, load_config, models_in, parse_arguments
+from curation.config import Config, describe_keys, dump_config, load_config, models_in, parse_arguments
 from curation.errors import ConfigError
 from curation.run_config import RunConfig
 from training import run as training_cli
@@ -190,5 +190,19 @@ def test_every_path_of_a_config_is_expanded(model):
             if "pathlib" in repr(field.annotation):
                 yield f"{section.__name__}.{name}", "BeforeValidator" in repr((field.annotation, field.metadata))
 
-    assert LocalPath is not None and list(keys(model))
     assert [name for name, expands in walk(model) if not expands] == []
+
+
+def test_every_key_of_a_run_has_type_default_and_one_meaning(capsys):
+    found = list(describe_keys(RunConfig))
+    assert [key.name for key in found if not (key.meaning.endswith(".") and key.type and key.default)] == []
+    assert curation_cli.main(["config"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"{key.name}: {key.type}" in printed for key in found)
+
+
+def test_keys_of_one_section_are_listed_alone(capsys):
+    assert curation_cli.main(["config", "video.num_frames"]) == 0
+    assert capsys.readouterr().out.startswith("video.num_frames: int >= 1 <= 4096  [16]")
+    assert curation_cli.main(["config", "vide"]) == 2
+    assert "the sections are run_dir, source, video" in capsys.readouterr().err

@@ -15,22 +15,25 @@ from curation.engines.scripted import ScriptedConfig, ScriptedJudgeConfig
 
 
 class OpenAIConfig(Config):
-    """Any server that speaks the OpenAI chat API: vLLM, SGLang, transformers serve. `base_url` ends in /v1.
-
-    send: how the media travel. frames = our sampled frames as images, in order; video_frames = the same frames as one
-    video (vLLM's `data:video/jpeg` list); file_url = a file:// URL that the server opens; data_url = the whole file;
-    none = text only. An image always travels as an image.
-    extra_body: further fields of the request body, as they are (seed, chat_template_kwargs, ...).
-    """
+    """Any server that speaks the OpenAI chat API: vLLM, SGLang, transformers serve."""
 
     kind: Literal["openai"] = "openai"
+    """Any OpenAI-compatible server."""
     base_url: str
+    """Its address; ends in /v1."""
     model: str = Field(min_length=1)
+    """The name it serves the model under."""
     api_key_env: str | None = None
+    """The environment variable that holds the key; null = none."""
     send: Literal["frames", "video_frames", "file_url", "data_url", "none"] = "frames"
+    """How media travel: frames = our sampled frames as images; video_frames = as one video; file_url = a file:// URL
+    that the server opens; data_url = the whole file; none = text only. An image always travels as an image."""
     image_mime: Literal["image/jpeg", "image/png"] = "image/jpeg"
+    """Of the frames."""
     timeout_s: PositiveFloat = 600.0
+    """Of one request, in seconds."""
     extra_body: Mapping[str, Any] = Field(default_factory=dict)
+    """Further fields of the request body, as they are (seed, chat_template_kwargs, ...)."""
 
     @field_validator("base_url")
     @classmethod
@@ -55,20 +58,30 @@ class BatchConfig(Config):
     """Message Batches, at half price. The API takes 100,000 requests or 256 MB; a smaller batch is a smaller loss."""
 
     max_requests: int = Field(default=10_000, ge=1, le=100_000)
+    """Requests a batch; a smaller batch is a smaller loss."""
     max_bytes: PositiveInt = 200_000_000
+    """Bytes a batch."""
     poll_s: PositiveFloat = 60.0
+    """Seconds between looks at a batch."""
 
 
 class AnthropicConfig(Config):
     """The Anthropic Messages API, live or (with `batches`) in Message Batches. Text only; it has no temperature."""
 
     kind: Literal["anthropic"] = "anthropic"
+    """The Anthropic Messages API."""
     model: str = Field(default="claude-haiku-5-5", min_length=1)
+    """The model's name."""
     base_url: str = "https://api.anthropic.com"
+    """Its address."""
     api_key_env: str = "ANTHROPIC_API_KEY"
+    """The environment variable that holds the key."""
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    """How long it thinks; null = its default."""
     timeout_s: PositiveFloat = 600.0
+    """Of one request, in seconds."""
     batches: BatchConfig | None = None
+    """Ask in Message Batches, at half the price; null = live."""
 
     @field_validator("base_url")
     @classmethod
@@ -77,23 +90,23 @@ class AnthropicConfig(Config):
 
 
 class DispatchConfig(Config):
-    """How hard a run presses its server.
-
-    max_tries: per question, counting answered faults and time-outs; a server that cannot be reached costs no try.
-    retry_after_cap_s: the longest wait that a server's Retry-After is granted.
-    backoff_s, backoff_cap_s: the first and the longest wait of ours; it doubles in between.
-    server_wait_s: how long an unreachable server is waited for (a restart), before the run stops.
-    stop_after_failures: failed questions in a row, with no answer between, that stop the run; refused questions (400)
-    count only until the first answer.
-    """
+    """How hard a run presses its server."""
 
     max_in_flight: PositiveInt = 64
+    """Requests at a time, at most."""
     max_tries: PositiveInt = 5
+    """Per question, counting answered faults and time-outs; a server that cannot be reached costs no try."""
     retry_after_cap_s: NonNegativeFloat = 60.0
+    """The longest wait that a server's Retry-After is granted."""
     backoff_s: PositiveFloat = 0.5
+    """The first wait of ours; it doubles."""
     backoff_cap_s: PositiveFloat = 30.0
+    """The longest wait of ours."""
     server_wait_s: NonNegativeFloat = 900.0
+    """How long an unreachable server is waited for (a restart), before the run stops."""
     stop_after_failures: PositiveInt = 20
+    """Failed questions in a row, with no answer between, that stop the run; refused ones (400) count only until the
+    first answer."""
 
 
 EngineConfig = Annotated[

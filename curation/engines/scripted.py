@@ -18,9 +18,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, model_validator
+from pydantic import Field, NonNegativeFloat, model_validator
 
-from curation.config import LocalPath
+from curation.config import Config, LocalPath
 from curation.engines.base import Completion, Request
 from curation.errors import FatalEngineError, PoisonError
 from curation.trace import Trace, render_trace
@@ -38,15 +38,17 @@ class Fault(StrEnum):
     LEAKED_ANSWER = "leaked_answer"
 
 
-class FaultRates(BaseModel):
+class FaultRates(Config):
     """Shares of completions, in [0, 1]; a completion has one fault at most."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     wrong_answer: NonNegativeFloat = 0.06
+    """The answer is not the gold."""
     broken_template: NonNegativeFloat = 0.05
+    """A tag is missing or doubled."""
     insufficient_observation: NonNegativeFloat = 0.06
+    """The observation leaves the asked fact out."""
     leaked_answer: NonNegativeFloat = 0.04
+    """The observation says the answer."""
 
     @model_validator(mode="after")
     def _add_up(self) -> Self:
@@ -55,25 +57,28 @@ class FaultRates(BaseModel):
         return self
 
 
-class ScriptedConfig(BaseModel):
-    """The demo generator. `scenes` is the world's scenes.jsonl; `latency_s` is how long it pretends to think."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class ScriptedConfig(Config):
+    """The demo generator."""
 
     kind: Literal["scripted"] = "scripted"
+    """The demo generator: writes from scene records, sees no pixels."""
     scenes: LocalPath
+    """The world's scenes.jsonl."""
     seed: int = 0
+    """Another seed is other faults."""
     latency_s: NonNegativeFloat = 0.0
+    """How long it pretends to think."""
     fault_rates: FaultRates = Field(default_factory=FaultRates)
+    """Shares of completions with a fault."""
 
 
-class ScriptedJudgeConfig(BaseModel):
+class ScriptedJudgeConfig(Config):
     """The demo judge; it has nothing to set but its pretended latency."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     kind: Literal["scripted_judge"] = "scripted_judge"
+    """The demo judge: parses the observation and decides from it."""
     latency_s: NonNegativeFloat = 0.0
+    """How long it pretends to think."""
 
 
 def injected_fault(seed: int, question_id: str, attempt: int, rates: FaultRates) -> Fault | None:
