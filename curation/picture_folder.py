@@ -13,7 +13,8 @@ from curation.clip import frames_of, spread_over
 from curation.errors import MediaError
 from curation.gops import Span
 from curation.pictures import read_picture
-from curation.video import RGB, Frames, VideoConfig, check_file, fitted_size
+from curation.resizing import RGB
+from curation.video import Frames, VideoConfig, check_file, fitted_size
 
 _SUFFIXES: Final = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
 _DIGITS: Final = re.compile(r"([0-9]+)")

@@ -16,16 +16,15 @@ from typing import Any, Final, Literal, Self
 
 import av
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from curation.clip import frames_of, read_headers, sample_clip, spread_over
 from curation.config import Config
 from curation.errors import ConfigError, MediaError
 from curation.gops import Span
 from curation.pictures import media_kind, read_picture
-from curation.resizing import Resizer, SwscaleResizer
+from curation.resizing import RGB, Resizer
 
 # Raised by hand when the same file would give other frames, times or measures, so that caches and media manifests of
 # before are not used; tests/golden holds it. 1 was a hash of source files.
@@ -34,8 +33,6 @@ PATCH: Final = 28  # pixels: a visual token of Qwen2.5-VL covers 28 x 28
 MAX_ASPECT_RATIO: Final = 200  # the Qwen processors refuse narrower pictures
 # From others (mpegts, mpeg, avi) decord gives other frames than asked for, without a word.
 _DECORD_CONTAINERS: Final = frozenset({"mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm"})
-
-RGB = npt.NDArray[np.uint8]
 
 
 class VideoConfig(Config):
@@ -53,8 +50,8 @@ class VideoConfig(Config):
     """Of one resized frame; never exceeded."""
     min_pixels: int = Field(4 * PATCH * PATCH, ge=0)
     """Of one resized frame; enlarges small media."""
-    resize: Literal["bicubic", "swscale"] = "bicubic"
-    """The kernel."""
+    resize: Literal["bicubic"] = "bicubic"
+    """The kernel; there is one."""
     timeout_s: float = Field(120.0, gt=0, allow_inf_nan=False)
     """Of one file, in seconds."""
     num_workers: int = Field(2, ge=1)
@@ -63,6 +60,13 @@ class VideoConfig(Config):
     """Larger pictures and frames are refused."""
     max_file_bytes: int = Field(16 * 2**30, ge=1)
     """Larger files are refused."""
+
+    @field_validator("resize", mode="before")
+    @classmethod
+    def _swscale_is_gone(cls, resize: object) -> object:
+        if resize == "swscale":
+            raise ValueError("swscale was 26-32 dB away from bicubic and is gone; set video.resize=bicubic")
+        return resize
 
     @model_validator(mode="after")
     def _budget_is_a_range(self) -> Self:
@@ -235,8 +239,7 @@ class _Fitting:
             fitted_height, fitted_width = fitted_size(height, width, self._config)
             if num_quarters % 2:
                 fitted_height, fitted_width = fitted_width, fitted_height
-            resizer = Resizer if self._config.resize == "bicubic" else SwscaleResizer
-            self._resize = resizer(fitted_height, fitted_width)
+            self._resize = Resizer(fitted_height, fitted_width)
         return np.ascontiguousarray(np.rot90(self._resize(frame), num_quarters))
 
 

@@ -127,7 +127,7 @@ def test_the_key_follows_what_decides_the_pixels_and_nothing_else():
     same = [VIDEO, VIDEO.model_copy(update={"timeout_s": 1.0, "num_workers": 7, "max_file_bytes": 9})]
     other = [
         VIDEO.model_copy(update={name: value})
-        for name, value in {"num_frames": 5, "min_pixels": 0, "max_pixels": 784, "resize": "swscale"}.items()
+        for name, value in {"num_frames": 5, "min_pixels": 0, "max_pixels": 784, "reader": "decord"}.items()
     ]
     assert len({cache_key(KEY, config) for config in same}) == 1
     assert len({cache_key(KEY, config) for config in [VIDEO, *other]} | {cache_key("cd" * 32, VIDEO)}) == 6

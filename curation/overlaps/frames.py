@@ -23,15 +23,16 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from curation.video import RGB, VideoConfig
+from curation.resizing import RGB
+from curation.video import VideoConfig
 
 NUM_FRAMES: Final = 64
 MAX_BITS: Final = 10
 MIN_CHAIN: Final = 4
 MIN_EVIDENCE: Final = 2.5
-# Small frames suffice for 12 x 12 frequencies; the exact resizer would cost more than the hash.
-SAMPLING: Final = VideoConfig(num_frames=NUM_FRAMES, max_pixels=64 * 28 * 28, min_pixels=0, resize="swscale")
-HASH_VERSION: Final = f"dct1-{NUM_FRAMES}"
+# Small frames suffice for 12 x 12 frequencies.
+SAMPLING: Final = VideoConfig(num_frames=NUM_FRAMES, max_pixels=64 * 28 * 28, min_pixels=0)
+HASH_VERSION: Final = f"dct2-{NUM_FRAMES}"
 
 NUM_WORDS: Final = 4  # 63 + 80 luma bits and 64 colour bits in four words of 64
 _GRID: Final = 32
