@@ -19,7 +19,7 @@ import polars as pl
 from pydantic import Field
 from rich.console import Console
 
-from curation.answers import Caller
+from curation.answers import Caller, read_spent_usd
 from curation.budget import Budget, Price, load_prices, price_for_budget
 from curation.calibration import RECORDED, Calibration, JudgeVerdicts, decided_labels, measure_calibration
 from curation.checks import write_check
@@ -29,7 +29,7 @@ from curation.engines.build import build_engine
 from curation.engines.config import AnthropicConfig, identity
 from curation.engines.dispatch import Limiter
 from curation.errors import ConfigError, RunDirectoryError
-from curation.journal import content_key, read_journal
+from curation.journal import content_key
 from curation.labelled import LabelFile, LabelledQuestion, load_label_file
 from curation.locate import LocatedDataset
 from curation.progress import show_progress
@@ -180,7 +180,7 @@ async def _ask_all(
                     observed, 1, judge.journal, retry_failed=retry_failed, progress=advance
                 )
             found[judge.name] = _live_verdicts(judge, label_file.questions, verifications)
-        return found, sum(_spent_usd(path) for path in {judge.journal for judge in judges})
+        return found, sum(read_spent_usd(path) for path in {judge.journal for judge in judges})
 
 
 def _open_judges(
@@ -189,7 +189,7 @@ def _open_judges(
     """Engines that are closed with the stack, on one budget. Raises ConfigError."""
     prompts = {name: load_judge_prompt(config.prompt) for name, config in configs.items()}
     journals = {name: folder / f"{_judge_key(config, prompts[name].sha256)}.jsonl" for name, config in configs.items()}
-    budget = Budget(budget_usd, sum(_spent_usd(path) for path in set(journals.values())))
+    budget = Budget(budget_usd, sum(read_spent_usd(path) for path in set(journals.values())))
     judges = []
     for name, config in configs.items():
         price = price_for_budget(config.engine, load_prices(config.prices).models, budget_usd)
@@ -206,10 +206,6 @@ def _judge_key(config: JudgeConfig, prompt_sha256: str) -> str:
     """Names a judge's journal, 16 hex digits; what is in it is found by keys of its own."""
     sampling = (config.max_tokens, config.temperature, config.retry_temperature, config.structured)
     return content_key("calibrate", identity(config.engine), prompt_sha256, *sampling)[:16]
-
-
-def _spent_usd(journal: Path) -> float:
-    return sum(entry["cost_usd"] or 0.0 for entry in read_journal(journal))
 
 
 def _lock(folder: Path, stack: AsyncExitStack) -> None:

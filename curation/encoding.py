@@ -14,6 +14,8 @@ from curation.errors import MediaError
 from curation.gops import Span
 from curation.video import VideoConfig
 
+_PIXELS_PER_TOKEN: Final = 28 * 28
+_FRAMES_PER_TOKEN: Final = 2  # Qwen2.5-VL merges two frames of a video
 _CACHED_MEDIA: Final = 32  # questions about one video stand together upstream, 3.35 a video
 
 _Key = tuple[Path, Span | None, float | None]
@@ -62,3 +64,13 @@ class MediaEncoder:
 def frames_identity(video: VideoConfig) -> dict[str, object]:
     """What decides which pixels a model sees; time-outs and worker counts do not."""
     return video.model_dump(mode="json", include={"reader", "num_frames", "max_pixels", "min_pixels", "resize"})
+
+
+def visual_tokens(video: VideoConfig, data_type: str, *, as_pictures: bool = False) -> float:
+    """What the media of one request take at most, as Qwen2.5-VL counts; another model may count otherwise.
+
+    as_pictures: the frames of a video travel as pictures, which are not merged.
+    """
+    num_frames = video.num_frames if data_type == "video" else 1
+    num_merged = _FRAMES_PER_TOKEN if data_type == "video" and not as_pictures else 1
+    return num_frames / num_merged * video.max_pixels / _PIXELS_PER_TOKEN

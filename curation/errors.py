@@ -79,8 +79,9 @@ class RetryableError(EngineError):
     """May work later: 408, 409, 429, 5xx, 529, time-out, lost connection, torn reply.
 
     `overloaded` tells that the server refused work (429, 502, 503, 529); `timed_out` that it did not answer in time;
-    `unreachable` that no connection could be made, so that the request is certainly not to blame. `retry_after_s` is
-    the server's own wish, if it had one.
+    `unreachable` that no connection could be made, so that the request is certainly not to blame; `unusable` that a
+    whole reply came and held no text, so that asking the same again may well end alike. `retry_after_s` is the
+    server's own wish, if it had one. The token counts are what an unusable reply told.
     """
 
     def __init__(
@@ -92,13 +93,24 @@ class RetryableError(EngineError):
         overloaded: bool = False,
         unreachable: bool = False,
         timed_out: bool = False,
+        unusable: bool = False,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
+        self.unusable = unusable
+        self.input_tokens = input_tokens
+        self.output_tokens = output_tokens
         self.retry_after_s = retry_after_s
         self.overloaded = overloaded
         self.unreachable = unreachable
         self.timed_out = timed_out
+
+    @property
+    def may_cost(self) -> bool:
+        """Whether the server may have done, and charged, the work: it took the request and refused nothing."""
+        return self.status is None and not self.unreachable
 
 
 class PoisonError(EngineError):
@@ -107,6 +119,10 @@ class PoisonError(EngineError):
 
 class FatalEngineError(UserError, EngineError):
     """No request can work (wrong key, unknown model, server gone): stop the run with one clear line."""
+
+
+class NotFound(FatalEngineError):
+    """What the address names is not there: a wrong base_url, an unknown model, a batch that is gone."""
 
 
 class ServerDown(FatalEngineError):

@@ -10,9 +10,9 @@ from pydantic import NonNegativeFloat, PositiveInt
 
 from curation.answers import Answer, Ask, Caller
 from curation.config import Config, LocalPath
-from curation.encoding import MediaEncoder, frames_identity
+from curation.encoding import MediaEncoder, frames_identity, visual_tokens
 from curation.engines.base import EncodedMedia, Request
-from curation.engines.config import DispatchConfig, EngineConfig, identity
+from curation.engines.config import DispatchConfig, EngineConfig, OpenAIConfig, identity
 from curation.journal import content_key
 from curation.media import MediaRecord, resolve_media
 from curation.prompts import Prompt, render_trace_prompt
@@ -74,9 +74,17 @@ class Generator:
                 encoded = await self.encoder.encode(path, question.data_type)
             elif self.caller.engine.wants == "file":
                 encoded = EncodedMedia(question.data_type, path)
-            return Request(question.id, text, self.config.max_tokens, attempt, temperature, encoded)
+            return Request(
+                question.id, text, self.config.max_tokens, attempt, temperature, encoded,
+                visual_tokens=self._visual_tokens(question) if encoded else 0.0,
+            )  # fmt: skip
 
         return prepare
+
+    def _visual_tokens(self, question: Question) -> float:
+        engine = self.config.engine
+        as_pictures = isinstance(engine, OpenAIConfig) and engine.send == "frames"
+        return visual_tokens(self.video, question.data_type, as_pictures=as_pictures)
 
 
 def rejected_by(answer: Answer) -> str | None:

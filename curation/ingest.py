@@ -15,6 +15,7 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
+from curation.answers import SENT_SUFFIX
 from curation.engines.batches import outstanding_batches
 from curation.errors import RunDirectoryError
 from curation.journal import Journal, content_key, read_journal
@@ -78,6 +79,11 @@ def ingest(
     return ingested
 
 
+def journal_files(directory: RunDirectory) -> list[Path]:
+    """The journals of answers, one a shard and step."""
+    return sorted(path for path in directory.journals.glob("*.jsonl") if path.name.count(".") == 2)
+
+
 def read_ingested(directory: RunDirectory) -> Ingested | None:
     """None when the questions were not ingested, or not to the end."""
     path = directory.questions / _INDEX
@@ -131,14 +137,13 @@ def _move_journals(directory: RunDirectory, fresh: Path, num_shards: int) -> Non
     }
     moved = RunDirectory(directory.root / "moved")
     shutil.rmtree(moved.root, ignore_errors=True)
-    for path in sorted(directory.journals.glob("*.jsonl")):
-        _, step, *state = path.name.split(".")
-        if state != ["jsonl"]:  # the state of batches that are all collected
-            continue
-        for shard, lines in _by_shard(read_journal(path), shard_of).items():
-            with Journal(moved.journal(shard, step)) as journal:
-                for line in lines:
-                    journal.append(line)
+    for path in journal_files(directory):  # not the state of batches: they are all collected
+        step = path.name.split(".")[1]
+        for suffix in (path.suffix, SENT_SUFFIX):
+            for shard, lines in _by_shard(read_journal(path.with_suffix(suffix)), shard_of).items():
+                with Journal(moved.journal(shard, step).with_suffix(suffix)) as journal:
+                    for line in lines:
+                        journal.append(line)
     if moved.journals.exists():
         replace_folder(moved.journals, directory.journals)
     shutil.rmtree(moved.root, ignore_errors=True)

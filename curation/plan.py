@@ -14,6 +14,7 @@ from rich.table import Table
 
 from curation.budget import Price
 from curation.config import Config
+from curation.encoding import visual_tokens
 from curation.errors import MediaError
 from curation.media import resolve_media
 from curation.prompts import Prompt, render_question, render_trace_prompt
@@ -21,8 +22,6 @@ from curation.schema import Question, SourceReject
 from curation.video import VideoConfig
 
 _CHARACTERS_PER_TOKEN: Final = 4.0
-_PIXELS_PER_TOKEN: Final = 28 * 28
-_FRAMES_PER_TOKEN: Final = 2  # Qwen2.5-VL merges two frames of a video
 
 
 class PlanAssumptions(Config):
@@ -81,9 +80,7 @@ def make_plan(
         plan.num_questions += 1
         uses[record.path] += 1
         text = render_trace_prompt(trace_prompt, record)
-        num_frames = video.num_frames / _FRAMES_PER_TOKEN if record.data_type == "video" else 1
-        visual_tokens = num_frames * video.max_pixels / _PIXELS_PER_TOKEN
-        plan.generate_input_tokens += len(text) / _CHARACTERS_PER_TOKEN + visual_tokens
+        plan.generate_input_tokens += len(text) / _CHARACTERS_PER_TOKEN + visual_tokens(video, record.data_type)
         plan.generate_output_tokens += assumptions.observation_tokens + assumptions.think_tokens
         judged = len(judge_prompt.text) + len(render_question(record.problem, record.options))
         plan.judge_input_tokens += judged / _CHARACTERS_PER_TOKEN + assumptions.observation_tokens

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 
 from rich.console import Console
 
-from curation.answers import Caller
+from curation.answers import Caller, read_spent_usd
 from curation.budget import Budget, load_prices, price_for_budget
 from curation.config import dump_config
 from curation.decoding import DecoderPool
@@ -20,8 +20,7 @@ from curation.engines.config import AnthropicConfig, OpenAIConfig
 from curation.engines.dispatch import Limiter
 from curation.errors import ConfigError, RunDirectoryError
 from curation.generate import Generator
-from curation.ingest import SOURCE_REJECTS, Ingested, ingest, referenced_paths
-from curation.journal import read_journal
+from curation.ingest import SOURCE_REJECTS, Ingested, ingest, journal_files, referenced_paths
 from curation.media import MediaRecord, build_manifest
 from curation.overlaps.apply import DETAILS_FILE, apply_overlaps
 from curation.pipeline import Stages, run_shard, shard_file
@@ -128,9 +127,8 @@ async def _open_callers(directory: RunDirectory, config: RunConfig, stack: Async
 
 
 def spent_usd(directory: RunDirectory) -> float:
-    """What every journalled answer of this run has cost."""
-    journals = directory.journals.glob("*.jsonl") if directory.journals.exists() else ()
-    return sum(entry.get("cost_usd") or 0.0 for path in journals for entry in read_journal(path))
+    """What every journalled answer of this run has cost, and what was in flight when a run of it was killed."""
+    return sum(read_spent_usd(path) for path in journal_files(directory))
 
 
 async def _run_shards(

@@ -156,7 +156,7 @@ class RewardJudge:
             if isinstance(error, ServerDown):
                 step.ended_by = f"given up: {error.what}"
             # A new one has no failures to its name: the next step is not given up for the faults of this one.
-            self._limiter = Limiter(self._config.dispatch.max_in_flight)
+            self._limiter = Limiter(self._config.dispatch.max_in_flight, was_reached=self._limiter.was_reached)
         finally:
             self._steps.discard(task)
 

@@ -7,7 +7,6 @@ Adaptive thinking is on by default: content blocks are picked by type, never by 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
@@ -24,7 +23,10 @@ from curation.engines.http import (
     clean_text,
     connection_error,
     count_tokens,
-    raise_torn,
+    first_fault,
+    follow_redirects,
+    raise_unusable,
+    read_json,
     read_secret,
     shorten,
     status_error,
@@ -43,13 +45,13 @@ _Text = Annotated[str, BeforeValidator(clean_strings)]
 class _Block(BaseModel):
     type: str
     text: _Text | None = None
+    thinking: _Text | None = None
 
 
 class _Message(BaseModel):
     content: list[_Block]
     model: _Text | None = None
     stop_reason: _Text | None = None
-    usage: Any = None
 
 
 class AnthropicEngine:
@@ -80,10 +82,14 @@ class AnthropicEngine:
     async def complete(self, request: Request) -> Completion:
         """One message. Raises RetryableError, PoisonError or FatalEngineError; ValueError on a request with media."""
         content = await self.request("post", "/v1/messages", body=self.message_params(request))
+        message = read_json(content, base_url=self._config.base_url)
         try:
-            return self.read_message(json.loads(content))
-        except (ValueError, RecursionError) as error:
-            raise_torn(content, error, base_url=self._config.base_url)
+            return self.read_message(message)
+        except ValueError as error:
+            input_tokens, output_tokens = self.told_tokens(message)
+            raise_unusable(
+                content, error, base_url=self._config.base_url, input_tokens=input_tokens, output_tokens=output_tokens
+            )
 
     async def request(
         self, method: Literal["get", "post"], path: str, *, body: Any = None, query: Mapping[str, Any] | None = None
@@ -95,12 +101,15 @@ class AnthropicEngine:
         """
         options: RequestOptions = {"params": query} if query else {}
         base_url = self._config.base_url
+
+        async def send(to: str) -> httpx2.Response:
+            if method == "get":
+                return await self._client.get(to, cast_to=httpx2.Response, options=options)
+            return await self._client.post(to, cast_to=httpx2.Response, body=body, options=options)
+
         try:
             async with asyncio.timeout(self._config.timeout_s):
-                if method == "get":
-                    response = await self._client.get(path, cast_to=httpx2.Response, options=options)
-                else:
-                    response = await self._client.post(path, cast_to=httpx2.Response, body=body, options=options)
+                response = await follow_redirects(send, path, anthropic.APIStatusError)
         except anthropic.APIStatusError as error:
             detail = shorten(error.response.text, self._secret)
             raise status_error(
@@ -137,16 +146,24 @@ class AnthropicEngine:
         try:
             reply = _Message.model_validate(message)
         except ValidationError as error:
-            raise ValueError(f"no message: {error.errors()[0]['msg']}") from error
+            raise ValueError(f"no message: {first_fault(error)}") from error
         texts = [block.text for block in reply.content if block.type == "text" and block.text is not None]
         told = reply.stop_reason or "unknown"
         stop_reason = _STOP_REASONS.get(told, told)
         if not texts and stop_reason not in ("length", "refusal"):
             raise ValueError(f"no text block, stop_reason {stop_reason}")
+        thoughts = [block.thinking for block in reply.content if block.type == "thinking" and block.thinking]
+        input_tokens, output_tokens = self.told_tokens(message)
         return Completion(
             text="".join(texts),
             model=reply.model or self._config.model,
             stop_reason=stop_reason,
-            input_tokens=count_tokens(reply.usage, "input_tokens"),
-            output_tokens=count_tokens(reply.usage, "output_tokens"),
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            reasoning="".join(thoughts) or None,
         )
+
+    def told_tokens(self, message: Any) -> tuple[int | None, int | None]:
+        """Input and output tokens of a message as JSON, whether it can be read or not."""
+        usage = message.get("usage") if isinstance(message, dict) else None
+        return count_tokens(usage, "input_tokens"), count_tokens(usage, "output_tokens")

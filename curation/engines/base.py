@@ -26,7 +26,10 @@ class EncodedMedia:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One prompt. `id` is the question's id; `attempt` counts from 1. `json_schema` asks for structured output."""
+    """One prompt. `id` is the question's id; `attempt` counts from 1. `json_schema` asks for structured output.
+
+    visual_tokens: an estimate of what its media take, for the budget.
+    """
 
     id: str
     prompt: str
@@ -35,17 +38,22 @@ class Request:
     temperature: float | None = None
     media: EncodedMedia | None = None
     json_schema: Mapping[str, Any] | None = None
+    visual_tokens: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """Raw model text. `stop_reason` is "stop", "length", "refusal" or the server's own word; null tokens = not told."""
+    """Raw model text. `stop_reason` is "stop", "length", "refusal" or the server's own word; null tokens = not told.
+
+    reasoning: what the server parted from the text as the model's thinking, None where it parts nothing.
+    """
 
     text: str
     model: str
     stop_reason: str = "stop"
     input_tokens: int | None = None
     output_tokens: int | None = None
+    reasoning: str | None = None
 
 
 class Engine(Protocol):

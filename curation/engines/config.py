@@ -63,6 +63,8 @@ class BatchConfig(Config):
     """Bytes a batch."""
     poll_s: PositiveFloat = 60.0
     """Seconds between looks at a batch."""
+    resend_lost: bool = False
+    """Ask, and pay for, the questions of a batch again whose results can no longer be had."""
 
 
 class AnthropicConfig(Config):
@@ -104,9 +106,13 @@ class DispatchConfig(Config):
     """The longest wait of ours."""
     server_wait_s: NonNegativeFloat = 900.0
     """How long an unreachable server is waited for (a restart), before the run stops."""
+    first_contact_s: NonNegativeFloat = 10.0
+    """The same for a server that was never reached: it is not there, or its address is wrong."""
     stop_after_failures: PositiveInt = 20
     """Failed questions in a row, with no answer between, that stop the run; refused ones (400) count only until the
     first answer."""
+    stop_after_unusable: PositiveInt | None = 50
+    """Answers from the start, none of them usable, that stop the run; null = never."""
 
 
 EngineConfig = Annotated[

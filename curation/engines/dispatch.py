@@ -28,6 +28,7 @@ POISON: Final = "poison"
 EXHAUSTED: Final = "exhausted"
 
 _MAX_PREFETCH: Final = 16
+MAX_UNUSABLE: Final = 3  # whole replies without a text that one question is asked for: the next would end alike
 _log = logging.getLogger(__name__)
 
 
@@ -44,6 +45,7 @@ class Outcome:
     """Either a completion, or a failure ("poison", "exhausted", "media:<reason>") with its detail.
 
     `request` is None when its media could not be prepared. `tries` counts the requests that the server may have seen.
+    lost_tokens: of input and output, in batch replies that were paid for and of no use.
     """
 
     key: str
@@ -52,6 +54,7 @@ class Outcome:
     failure: str | None
     detail: str | None
     tries: int
+    lost_tokens: tuple[int, int] = (0, 0)
 
 
 async def answer_all(
@@ -61,17 +64,19 @@ async def answer_all(
     limiter: Limiter,
     config: DispatchConfig,
     admit: Callable[[Request], None] | None = None,
+    turn: Callable[[Request], Awaitable[None]] | None = None,
 ) -> AsyncGenerator[Outcome, None]:
     """Yield one Outcome a job, each as soon as it is complete.
 
     `jobs` is consumed lazily: at most `limiter.max_in_flight` and a small prefetch of requests are in memory, those
-    that wait for the consumer included. `admit` is called once a question, right before its first request goes out,
-    and may raise BudgetExceeded.
-    Raises FatalEngineError (ServerDown when it may mend), what `admit` raised, or a bug's exception; first the requests
-    in flight are answered and yielded, because they are paid for. Questions that were waiting by then have no Outcome.
+    that wait for the consumer included. `turn` is awaited once a question, before it lines up for its first request;
+    `admit` is called right before that goes out, and may raise BudgetExceeded.
+    Raises FatalEngineError (ServerDown when it may mend), what `admit` or `turn` raised, or a bug's exception; first
+    the requests in flight are answered and yielded, because they are paid for. Questions that were waiting by then have
+    no Outcome.
     Closing the generator cancels everything.
     """
-    run = _Run(engine, limiter, config, admit)
+    run = _Run(engine, limiter, config, admit, turn)
     width = limiter.max_in_flight + min(_MAX_PREFETCH, max(1, limiter.max_in_flight // 4))
     tasks: set[asyncio.Task[Outcome | None]] = set()
     finished: asyncio.Queue[asyncio.Task[Outcome | None]] = asyncio.Queue()
@@ -110,6 +115,7 @@ class _Run:
     limiter: Limiter
     config: DispatchConfig
     admit: Callable[[Request], None] | None
+    turn: Callable[[Request], Awaitable[None]] | None
     in_flight: set[asyncio.Task[Outcome | None] | None] = field(default_factory=set)
     is_stopping: bool = False
 
@@ -140,7 +146,9 @@ class _Run:
             request = await job.prepare()
         except MediaError as error:
             return Outcome(job.key, None, None, f"media:{error.reason}", str(error), 0)
-        tries = 0
+        if self.turn is not None:
+            await self.turn(request)
+        tries = num_unusable = 0
         is_admitted = self.admit is None
         while True:
             slot = await self.limiter.acquire()
@@ -158,6 +166,7 @@ class _Run:
                 if error.unreachable:
                     continue
                 tries += 1
+                num_unusable += error.unusable
                 last_error = error
             except Exception:  # no request can work, the budget is spent, or a bug: nothing new goes out from here on
                 self.is_stopping = True
@@ -166,7 +175,7 @@ class _Run:
                 return Outcome(job.key, request, completion, None, None, tries + 1)
             finally:
                 self.limiter.release(slot)
-            if tries >= self.config.max_tries:
+            if tries >= self.config.max_tries or num_unusable >= MAX_UNUSABLE:
                 self.limiter.num_failures += 1
                 return Outcome(job.key, request, None, EXHAUSTED, str(last_error), tries)
             if not last_error.overloaded:  # for an overloaded server the gate waits
@@ -195,13 +204,14 @@ class _Run:
         """Raises ServerDown when the server has been away for too long."""
         backoff_s = self._backoff_s(self.limiter.num_closings)
         if error.unreachable:
+            wait_s = patience_s(self.config, was_reached=self.limiter.was_reached)
             waited_s = self.limiter.unreachable(slot, backoff_s=backoff_s)
-            if waited_s >= self.config.server_wait_s:
+            if waited_s >= wait_s:
                 raise ServerDown(
                     f"{error} for {waited_s:.0f} s", "; start it and run the same command again"
                 ) from error
             if waited_s == 0:
-                _log.warning("%s; waiting for it up to %.0f s", error, self.config.server_wait_s)
+                _log.warning("%s; waiting for it up to %.0f s", error, wait_s)
         elif error.overloaded:
             wish_s = None if error.retry_after_s is None else self._pause_s(error, 0)
             self.limiter.overloaded(slot, wish_s=wish_s, backoff_s=backoff_s)
@@ -217,3 +227,8 @@ class _Run:
 
     def _backoff_s(self, num_before: int) -> float:
         return min(self.config.backoff_s * 2.0 ** min(num_before, 30), self.config.backoff_cap_s)
+
+
+def patience_s(config: DispatchConfig, *, was_reached: bool) -> float:
+    """How long a server is waited for that cannot be reached."""
+    return config.server_wait_s if was_reached else min(config.first_contact_s, config.server_wait_s)

@@ -7,17 +7,19 @@ stand here once. The engines retry nothing themselves: dispatch.py does, because
 from __future__ import annotations
 
 import ipaddress
+import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import httpx2
+from pydantic import ValidationError
 
-from curation.errors import ConfigError, EngineError, FatalEngineError, PoisonError, RetryableError
+from curation.errors import ConfigError, EngineError, FatalEngineError, NotFound, PoisonError, RetryableError
 
 _CONNECT_TIMEOUT_S: Final = 10.0
 # Below the 5 s after which uvicorn (vLLM, SGLang) drops an idle connection, so that we never write into a closing one.
@@ -29,13 +31,17 @@ _RETRYABLE: Final = frozenset({408, 409, 425, 429})
 # 502: a proxy whose server is away, for example while it restarts.
 _OVERLOADED: Final = frozenset({429, 502, 503, 529})
 _TIMED_OUT: Final = frozenset({408, 504})
+_GONE: Final = frozenset({404, 410})
+_SAME_METHOD: Final = frozenset({307, 308})
+_MAX_REDIRECTS: Final = 3
 
 
 def build_http_client(base_url: str, timeout_s: float) -> httpx2.AsyncClient:
     """A client whose pool never limits (the Limiter does) and that goes nowhere but to `base_url`.
 
     Proxies of the environment are honoured, except for a server on this machine: its prompts and media stay here.
-    Redirects are not followed: they would carry prompts, or turn a POST into a GET, behind the user's back.
+    The client follows no redirect: it would carry prompts and key elsewhere, or turn a POST into a GET, behind the
+    user's back. `follow_redirects` follows what stays with the host.
     """
     return httpx2.AsyncClient(
         timeout=httpx2.Timeout(timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s)),
@@ -44,6 +50,48 @@ def build_http_client(base_url: str, timeout_s: float) -> httpx2.AsyncClient:
         ),
         trust_env=not is_loopback(base_url),
         follow_redirects=False,
+    )
+
+
+async def follow_redirects(
+    send: Callable[[str], Awaitable[httpx2.Response]], path: str, status_errors: type[Any]
+) -> httpx2.Response:
+    """The answer to `send(path)`, where a 307 or 308 to the same host is followed a few times, as the same request.
+
+    status_errors: what the SDK raises for a status; every other redirect is raised like any status.
+    """
+    for _ in range(_MAX_REDIRECTS):
+        try:
+            return await send(path)
+        except status_errors as error:
+            target = _redirect_target(error.response)
+            if target is None:
+                raise
+            path = target
+    return await send(path)
+
+
+def _redirect_target(response: httpx2.Response) -> str | None:
+    """Where a redirect leads that may be followed with the key; None for any other answer."""
+    location = response.headers.get("location")
+    if response.status_code not in _SAME_METHOD or not location:
+        return None
+    asked = str(response.url)
+    target = urljoin(asked, location)
+    return target if _stays_with_host(urlsplit(asked), urlsplit(target)) else None
+
+
+def _stays_with_host(asked: SplitResult, target: SplitResult) -> bool:
+    """The same host and port, by the same scheme; or the step from http to https on their usual ports."""
+    if asked.hostname != target.hostname:
+        return False
+    ports = {"http": 80, "https": 443}
+    try:
+        from_port, to_port = asked.port or ports.get(asked.scheme), target.port or ports.get(target.scheme)
+    except ValueError:
+        return False
+    return (asked.scheme, from_port) == (target.scheme, to_port) or (
+        (asked.scheme, from_port, target.scheme, to_port) == ("http", 80, "https", 443)
     )
 
 
@@ -79,13 +127,16 @@ def status_error(status: int, headers: Mapping[str, str], detail: str, *, base_u
         )
     if status in (401, 403):
         return FatalEngineError(f"{said}. Check the API key and what it may use.")
-    if status == 404:
-        return FatalEngineError(f"{said}. Check base_url and the model name {model!r}.")
+    if status in _GONE:
+        return NotFound(f"{said}. Check base_url and the model name {model!r}.")
     if status in _FATAL:
         return FatalEngineError(f"{said}. Check base_url and the account.")
     if status < 400:
         target = headers.get("location", "nowhere")
-        return FatalEngineError(f"{said}. It redirects to {target}: set base_url to where the API is.")
+        told = (
+            f"{said.rstrip(': ')}. It redirects to {target}, which is not followed: set base_url to where the API is."
+        )
+        return FatalEngineError(told) if status == 301 else RetryableError(told, status=status)
     return PoisonError(said)
 
 
@@ -100,9 +151,31 @@ def connection_error(error: Exception, *, base_url: str) -> RetryableError:
     return RetryableError(f"connection to {base_url} lost ({type(cause).__name__}: {told})")
 
 
-def raise_torn(content: bytes, why: object, *, base_url: str) -> NoReturn:
-    """A 200 that holds no usable reply: a torn body, no JSON, no choices, null text."""
-    raise RetryableError(f"unusable reply from {base_url} ({shorten(str(why))}): {shorten(repr(content[:120]))}")
+def read_json(content: bytes, *, base_url: str) -> Any:
+    """The body of a 200. Raises RetryableError for a torn body or no JSON."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise RetryableError(_unusable(content, error, base_url)) from error
+
+
+def raise_unusable(
+    content: bytes, why: object, *, base_url: str, input_tokens: int | None = None, output_tokens: int | None = None
+) -> NoReturn:
+    """A whole reply that holds no text: no choices, null text, a content of another type. It is paid all the same."""
+    raise RetryableError(
+        _unusable(content, why, base_url), unusable=True, input_tokens=input_tokens, output_tokens=output_tokens
+    )
+
+
+def first_fault(error: ValidationError) -> str:
+    """Where a reply is not as it should be, and why."""
+    fault = error.errors()[0]
+    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+
+
+def _unusable(content: bytes, why: object, base_url: str) -> str:
+    return f"unusable reply from {base_url} ({shorten(str(why))}): {shorten(repr(content[:120]))}"
 
 
 def read_retry_after_s(headers: Mapping[str, str]) -> float | None:

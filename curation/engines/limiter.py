@@ -28,13 +28,15 @@ class Limiter:
     only when most answers of a window are faults does the server count as sick.
     """
 
-    def __init__(self, max_in_flight: int) -> None:
+    def __init__(self, max_in_flight: int, *, was_reached: bool = False) -> None:
         self.max_in_flight = max_in_flight
         self.limit = max_in_flight
         self.num_in_flight = 0
         self.num_closings = 0  # in a row, with no answer between
         self.num_failures = 0  # questions given up in a row, with no answer between
         self.has_answered = False
+        self.was_reached = was_reached  # whether anything ever came back from the server
+        self._stopped_by: Exception | None = None
         self._epoch = 0
         self._num_good = 0
         self._num_bad = 0
@@ -46,7 +48,12 @@ class Limiter:
         self._alarm: asyncio.Handle | None = None
 
     async def acquire(self) -> Slot:
-        """Wait for the gate and a slot, first come first served. `release` it, after telling what the request met."""
+        """Wait for the gate and a slot, first come first served. `release` it, after telling what the request met.
+
+        Raises what `stop` was given.
+        """
+        if self._stopped_by is not None:
+            raise self._stopped_by
         turn: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         self._wake()
@@ -57,6 +64,14 @@ class Limiter:
                 self.release(turn.result())
             raise
 
+    def stop(self, error: Exception) -> None:
+        """Start nothing more: whoever waits, or comes to wait, gets the error. What is in flight goes on."""
+        self._stopped_by = error
+        for turn in self._waiting:
+            if not turn.done():
+                turn.set_exception(error)
+        self._waiting.clear()
+
     def release(self, slot: Slot) -> None:
         """The request is over, however it ended."""
         self.num_in_flight -= 1
@@ -66,7 +81,7 @@ class Limiter:
 
     def worked(self) -> None:
         """A completion, or a clear refusal of one bad question: the server does its work."""
-        self._unreachable_since_s = None
+        self._reached()
         self._probing = False
         self.num_closings = 0
         self._num_good += 1
@@ -74,19 +89,19 @@ class Limiter:
 
     def faulted(self) -> None:
         """An answer that may be the question's own fault: 5xx, a torn reply, a lost connection."""
-        self._unreachable_since_s = None
+        self._reached()
         self._num_bad += 1
         self._end_window()
 
     def timed_out(self, slot: Slot) -> None:
         """No answer in time: halve, once a window."""
-        self._unreachable_since_s = None
+        self._reached()
         if slot.epoch == self._epoch:
             self._halve()
 
     def overloaded(self, slot: Slot, *, wish_s: float | None, backoff_s: float) -> None:
         """Work was refused: halve, once a window, and start nothing for as long as the server wishes."""
-        self._unreachable_since_s = None
+        self._reached()
         is_news = slot.epoch == self._epoch
         if is_news:
             self._halve()
@@ -103,6 +118,10 @@ class Limiter:
             self._epoch += 1
             self._close(backoff_s)
         return now_s - self._unreachable_since_s
+
+    def _reached(self) -> None:
+        self._unreachable_since_s = None
+        self.was_reached = True
 
     def _halve(self) -> None:
         self.limit = max(1, self.limit // 2)

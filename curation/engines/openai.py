@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import mimetypes
 from typing import Annotated, Any, Final, Literal
 
@@ -24,7 +23,10 @@ from curation.engines.http import (
     clean_text,
     connection_error,
     count_tokens,
-    raise_torn,
+    first_fault,
+    follow_redirects,
+    raise_unusable,
+    read_json,
     read_secret,
     shorten,
     status_error,
@@ -33,15 +35,42 @@ from curation.errors import PoisonError
 
 # A local server checks no key, and the SDK insists on one: without this it would send OPENAI_API_KEY to that server.
 _NO_KEY: Final = "EMPTY"
+_TEXT_PARTS: Final = frozenset({"text", "output_text"})
 _STOP_REASONS: Final = {"content_filter": "refusal"}
 _FALLBACK_MIME: Final = {"image": "image/jpeg", "video": "video/mp4"}
 
 _Text = Annotated[str, BeforeValidator(clean_strings)]
 
 
-class _Message(BaseModel):
-    content: _Text | None = None
+class _Part(BaseModel):
+    type: str = "text"
+    text: _Text | None = None
     refusal: _Text | None = None
+
+
+class _Message(BaseModel):
+    """reasoning_content, or reasoning: the same under its newer name."""
+
+    content: _Text | list[_Part | _Text] | None = None
+    refusal: _Text | None = None
+    reasoning_content: _Text | None = None
+    reasoning: _Text | None = None
+
+    @property
+    def text(self) -> str | None:
+        """The text, also where it comes in parts; None when there is none."""
+        if not isinstance(self.content, list):
+            return self.content
+        parts = [_Part(text=part) if isinstance(part, str) else part for part in self.content]
+        told = [part.text for part in parts if part.type in _TEXT_PARTS and part.text is not None]
+        return "".join(told) if told else None
+
+    @property
+    def refused(self) -> str | None:
+        """What the model said instead."""
+        parts = self.content if isinstance(self.content, list) else []
+        said = [part.refusal for part in parts if isinstance(part, _Part) and part.refusal]
+        return self.refusal or "".join(said) or None
 
 
 class _Choice(BaseModel):
@@ -52,7 +81,6 @@ class _Choice(BaseModel):
 class _Reply(BaseModel):
     choices: list[_Choice] = Field(min_length=1)
     model: _Text | None = None
-    usage: Any = None
 
 
 class OpenAIEngine:
@@ -117,7 +145,11 @@ class OpenAIEngine:
         base_url = self._config.base_url
         try:
             async with asyncio.timeout(self._config.timeout_s):
-                response = await self._client.post("/chat/completions", cast_to=httpx2.Response, body=fields)
+                response = await follow_redirects(
+                    lambda path: self._client.post(path, cast_to=httpx2.Response, body=fields),
+                    "/chat/completions",
+                    openai.APIStatusError,
+                )
         except openai.APIStatusError as error:
             detail = shorten(error.response.text, self._secret)
             raise status_error(
@@ -128,27 +160,31 @@ class OpenAIEngine:
         return response.content
 
     def _parse(self, content: bytes) -> Completion:
+        base_url = self._config.base_url
+        told = read_json(content, base_url=base_url)
+        usage = told.get("usage") if isinstance(told, dict) else None
+        num_tokens = {
+            "input_tokens": count_tokens(usage, "prompt_tokens"),
+            "output_tokens": count_tokens(usage, "completion_tokens"),
+        }
         try:
-            reply = _Reply.model_validate(json.loads(content))
-        except (ValidationError, ValueError, RecursionError) as error:
-            raise_torn(content, error, base_url=self._config.base_url)
+            reply = _Reply.model_validate(told)
+        except ValidationError as error:
+            raise_unusable(content, first_fault(error), base_url=base_url, **num_tokens)
         choice = reply.choices[0]
-        told = choice.finish_reason or "unknown"
-        stop_reason = _STOP_REASONS.get(told, told)
-        text = choice.message.content
-        if choice.message.refusal:
-            stop_reason, text = "refusal", text or choice.message.refusal
+        finish_reason = choice.finish_reason or "unknown"
+        stop_reason = _STOP_REASONS.get(finish_reason, finish_reason)
+        message = choice.message
+        text = message.text
+        if refused := message.refused:
+            stop_reason, text = "refusal", text or refused
         if text is None and stop_reason in ("length", "refusal"):
             text = ""  # cut before the first visible token, or filtered: another try would end alike
+        reasoning = message.reasoning_content or message.reasoning
         if text is None:
-            raise_torn(content, "null content", base_url=self._config.base_url)
-        return Completion(
-            text=text,
-            model=reply.model or self._config.model,
-            stop_reason=stop_reason,
-            input_tokens=count_tokens(reply.usage, "prompt_tokens"),
-            output_tokens=count_tokens(reply.usage, "completion_tokens"),
-        )
+            thought = f", {len(reasoning)} characters of reasoning" if reasoning else ""
+            raise_unusable(content, f"no text, finish_reason {stop_reason}{thought}", base_url=base_url, **num_tokens)
+        return Completion(text, reply.model or self._config.model, stop_reason, **num_tokens, reasoning=reasoning)
 
     async def _content(self, request: Request) -> str | list[dict[str, Any]]:
         """The user message: the media first, then the prompt; plain text when there are none."""
