@@ -1,12 +1,14 @@
 import asyncio
 import hashlib
 import json
+import threading
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from curation.engines.base import Request
-from curation.engines.batches import answer_in_batches
+from curation.engines.batches import BatchesOut, answer_in_batches
 from curation.engines.build import build_engine
 from curation.engines.config import AnthropicConfig, BatchConfig, DispatchConfig, OpenAIConfig
 from curation.engines.dispatch import Job
@@ -30,7 +32,9 @@ def job(place):
     return Job(hashlib.sha256(f"q{place}".encode()).hexdigest(), prepare)
 
 
-def run(server, state_path, places, *, stop_after=None, outcomes=None, admit=None, **config):
+def run(
+    server, state_path, places, *, stop_after=None, outcomes=None, admit=None, out=None, resend_lost=False, **config
+):
     """Collect outcomes by question id, as a run that journals each would; `stop_after` outcomes it is killed."""
     answered = {} if outcomes is None else outcomes
     dispatch = DispatchConfig(backoff_s=0.01, backoff_cap_s=0.05, server_wait_s=5.0, max_tries=3)
@@ -38,6 +42,7 @@ def run(server, state_path, places, *, stop_after=None, outcomes=None, admit=Non
     async def collect():
         engine = build_engine(AnthropicConfig(base_url=server.url, api_key_env="JUDGE_KEY", timeout_s=60.0))
         options = {"state_path": state_path, "config": BatchConfig(**{"poll_s": 0.02} | config), "dispatch": dispatch}
+        options |= {"out": out, "resend_lost": resend_lost}
         try:
             async with aclosing(answer_in_batches(engine, map(job, places), admit=admit, **options)) as answers:
                 async for outcome in answers:
@@ -219,9 +224,83 @@ def test_a_batch_of_another_account_stops_the_run_and_keeps_the_state(tmp_path):
             run(server, state_path, range(5), stop_after=0)
         before = state_path.read_text()
         server.batches.clear()
-        with pytest.raises(FatalEngineError, match=r"state\.jsonl"):
+        with pytest.raises(FatalEngineError, match=r"state\.jsonl.*--retry-failed"):
             run(server, state_path, range(5))
-    assert state_path.read_text() == before
+        assert state_path.read_text() == before
+        assert server.batch_calls["create"] == 1
+        # Asked again only when the user says so, and then once.
+        assert texts(run(server, state_path, range(5), resend_lost=True)) == expected(5)
+        assert run(server, state_path, []) == {}
+        assert server.batch_calls["create"] == 2
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_results_that_are_gone_do_not_keep_the_other_batches_from_being_collected(tmp_path, status):
+    state_path = tmp_path / "state.jsonl"
+    outcomes = {}
+    with LoopbackServer(batch_s=0.2) as server:
+        with pytest.raises(Killed):
+            run(server, state_path, range(15), stop_after=0, max_requests=5)
+        server._batch_script = iter([None, Fault(status)])  # the first batch's results
+        with pytest.raises(FatalEngineError, match="of 5 questions.*--retry-failed"):
+            run(server, state_path, range(15), outcomes=outcomes, max_requests=5)
+        assert len(outcomes) == 10
+        assert len(server.batches) == 3
+        todo = [place for place in range(15) if f"q{place}" not in outcomes]
+        run(server, state_path, todo, outcomes=outcomes)  # they are there after all
+    assert texts(outcomes) == expected(15)
+
+
+def test_two_results_with_one_custom_id_are_a_failure_unless_they_are_equal(tmp_path):
+    with LoopbackServer() as server:
+        with pytest.raises(Killed):
+            run(server, tmp_path / "state.jsonl", range(4), stop_after=0)
+        (batch,) = server.batches.values()
+        other = json.loads(json.dumps(batch.lines[1]))
+        other["result"]["message"]["content"][0]["text"] = "another"
+        batch.lines += [batch.lines[0], other]
+        outcomes = run(server, tmp_path / "state.jsonl", range(4))
+        assert len(server.batches) == 1
+    assert outcomes["q1"].failure == "exhausted"
+    assert "custom_id" in outcomes["q1"].detail
+    assert outcomes["q1"].lost_tokens == (22, 14)
+    assert texts(outcomes) == {q: text for q, text in expected(4).items() if q != "q1"}
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=3), timedelta(hours=5)])
+def test_a_clock_that_was_set_back_after_an_intent_neither_waits_for_hours_nor_sends_again(tmp_path, ahead):
+    state_path = tmp_path / "state.jsonl"
+    with LoopbackServer() as server:
+        run(server, state_path, range(3))
+        intent = json.loads(state_path.read_text().splitlines()[0])
+        intent["at"] = (datetime.now(UTC) + ahead).isoformat()
+        state_path.write_text(json.dumps(intent) + "\n")
+        assert texts(run(server, state_path, range(3))) == expected(3)
+        assert len(server.batches) == 1
+        state_path.write_text(json.dumps(intent) + "\n")
+        server.batches.clear()  # the submit never arrived
+        assert texts(run(server, state_path, range(3))) == expected(3)
+
+
+def test_batches_that_are_out_are_told_with_age_questions_and_next_look(tmp_path):
+    out = BatchesOut()
+    assert out.describe() is None
+    with LoopbackServer(batch_s=0.6) as server:
+        told = []
+
+        def watch():
+            for _ in range(10):
+                told.append(out.describe())
+                threading.Event().wait(0.05)
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        run(server, tmp_path / "state.jsonl", range(12), max_requests=5, out=out, poll_s=0.1)
+        watching.join()
+    assert any(
+        line and line.startswith("3 batches out, 12 questions, the oldest for 0 h 00 min, next") for line in told
+    )
+    assert out.describe() is None
 
 
 def test_a_wrong_key_is_fatal(tmp_path):

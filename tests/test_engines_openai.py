@@ -194,6 +194,96 @@ def test_a_refused_connection_is_unreachable_and_names_the_server():
     assert server.openai_url in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"content": [{"type": "text", "text": "two"}]}, "two"),
+        ({"content": [{"type": "text", "text": "t"}, {"type": "text", "text": "wo"}]}, "two"),
+        ({"content": [{"type": "reasoning", "text": "hm"}, {"type": "output_text", "text": "two"}]}, "two"),
+        ({"content": ["t", {"text": "wo"}]}, "two"),
+        ({"content": ""}, ""),
+    ],
+)
+def test_a_text_is_read_in_parts_and_whole(message, text):
+    with LoopbackServer(faults=[Fault(message)]) as server:
+        assert ask(server).text == text
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+def test_what_the_model_thought_is_kept_apart_from_the_text(name):
+    with LoopbackServer(faults=[Fault({"content": "two", name: "one and one"}), None]) as server:
+        assert ask(server).reasoning == "one and one"
+        assert ask(server).reasoning is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": None},
+        {"content": None, "reasoning_content": "hm"},
+        {"content": []},
+        {"content": [{"type": "image", "url": "x"}]},
+        {"content": {"text": "two"}},
+        {"content": 2},
+        {"content": True},
+        {"choices": []},
+        {"choices": "none"},
+        {"choices": [{"message": "two"}]},
+    ],
+)
+def test_a_whole_reply_without_a_text_says_so_and_what_it_cost(message):
+    with LoopbackServer(faults=[Fault(message)]) as server, pytest.raises(RetryableError) as caught:
+        ask(server)
+    error = caught.value
+    assert (error.unusable, error.may_cost, error.input_tokens, error.output_tokens) == (True, True, 11, 7)
+    assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("status", [307, 308])
+@pytest.mark.parametrize("location", ["/v1/chat/completions/", "{url}/v1/chat/completions/"])
+def test_a_redirect_that_stays_with_the_host_is_followed_as_the_same_request(status, location):
+    with LoopbackServer() as server:
+        server.faults = lambda prompt, nth: (
+            Fault(status, location=location.format(url=server.url)) if nth == 1 else None
+        )
+        server._script = None
+        assert ask(server).text == "answer to how many?"
+        assert [path for path, _ in server.bodies] == ["/v1/chat/completions", "/v1/chat/completions/"]
+        assert server.bodies[0][1] == server.bodies[1][1]
+
+
+@pytest.mark.parametrize(
+    ("status", "location"),
+    [
+        (302, "/v1/chat/completions/"),
+        (303, "/v1/chat/completions/"),
+        (307, "http://localhost:{port}/v1/chat/completions"),
+        (307, "//evil.example/v1/chat/completions"),
+        (308, "https://127.0.0.1:{port}/v1/chat/completions"),
+        (307, "http://127.0.0.1:1/v1/chat/completions"),
+        (307, "http://127.0.0.1:nonsense/"),
+        (307, None),
+    ],
+)
+def test_no_other_redirect_is_followed_and_a_single_one_is_tried_again(status, location):
+    with LoopbackServer() as server:
+        target = location and location.format(port=server.port)
+        server._script = iter([Fault(status, location=target)])
+        with pytest.raises(RetryableError, match="set base_url to where the API is") as caught:
+            ask(server)
+        assert not caught.value.may_cost
+        assert "\n" not in str(caught.value)
+        assert len(server.bodies) == 1
+        assert ask(server).text == "answer to how many?"
+
+
+def test_a_ring_of_redirects_ends():
+    with LoopbackServer(faults=lambda prompt, nth: Fault(307, location="/v1/chat/completions")) as server:
+        with pytest.raises(RetryableError, match="307"):
+            ask(server)
+        assert len(server.bodies) == 4
+
+
 @pytest.mark.parametrize(("what", "stop_reason"), [("length", "length"), ("refusal", "refusal")])
 def test_a_cut_or_refused_reply_is_a_completion_that_says_so(what, stop_reason):
     with LoopbackServer(faults=[Fault(what)]) as server:

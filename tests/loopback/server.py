@@ -36,11 +36,13 @@ class Fault:
       "length"        cut by max_tokens
       "refusal"       the model refuses
       "thinking"      Anthropic only: a thinking block comes before the text
-    retry_after: the Retry-After header, as it is.
+      a mapping       a 200 with this as the message of the choice (OpenAI), or as the whole reply where it has choices
+    retry_after, location: the headers, as they are.
     """
 
-    what: int | str
+    what: int | str | Mapping[str, Any]
     retry_after: str | None = None
+    location: str | None = None
 
 
 Faults = Iterable[Fault | None] | Callable[[str, int], Fault | None]
@@ -154,7 +156,9 @@ class LoopbackServer:
         app.add_routes(
             [
                 web.post("/v1/chat/completions", self._chat),
+                web.post("/v1/chat/completions/", self._chat),
                 web.post("/v1/messages", self._messages),
+                web.post("/v1/messages/", self._messages),
                 web.get("/v1/models", self._models),
                 web.post("/v1/messages/batches", self._create_batch),
                 web.get("/v1/messages/batches", self._list_batches),
@@ -184,7 +188,7 @@ class LoopbackServer:
         prompt = prompt_of(body)
         if self.max_in_flight is not None and self.num_in_flight >= self.max_in_flight:
             self.asked[prompt] += 1
-            return _status(429, None)
+            return _status(429)
         self.num_in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.num_in_flight)
         try:
@@ -213,7 +217,9 @@ class LoopbackServer:
 
     async def _fail(self, request: web.Request, fault: Fault, shape: Callable[..., dict[str, Any]]) -> Any:
         if isinstance(fault.what, int):
-            return _status(fault.what, fault.retry_after)
+            return _status(fault.what, retry_after=fault.retry_after, location=fault.location)
+        if isinstance(fault.what, Mapping):
+            return web.json_response(_odd_reply(fault.what, shape("", self.model, None)))
         whole = json.dumps(shape("never seen", self.model, None)).encode()
         match fault.what:
             case "hang":
@@ -413,8 +419,15 @@ def _message_reply(text: str, model: str, fault: str | None) -> dict[str, Any]:
     }
 
 
-def _status(status: int, retry_after: str | None) -> web.Response:
-    headers = {} if retry_after is None else {"Retry-After": retry_after}
+def _odd_reply(what: Mapping[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
+    if "choices" in what:
+        return usual | dict(what)
+    return usual | {"choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", **what}}]}
+
+
+def _status(status: int, *, retry_after: str | None = None, location: str | None = None) -> web.Response:
+    given = {"Retry-After": retry_after, "Location": location}
+    headers = {name: value for name, value in given.items() if value is not None}
     return web.json_response({"error": {"type": "scripted", "message": f"{status}"}}, status=status, headers=headers)
 
 
