@@ -242,7 +242,7 @@ def test_results_that_are_gone_do_not_keep_the_other_batches_from_being_collecte
         with pytest.raises(Killed):
             run(server, state_path, range(15), stop_after=0, max_requests=5)
         server._batch_script = iter([None, Fault(status)])  # the first batch's results
-        with pytest.raises(FatalEngineError, match="of 5 questions.*--retry-failed"):
+        with pytest.raises(FatalEngineError, match=r"of 5 questions.*--retry-failed"):
             run(server, state_path, range(15), outcomes=outcomes, max_requests=5)
         assert len(outcomes) == 10
         assert len(server.batches) == 3
