@@ -29,6 +29,7 @@ FACTS = ModelFacts(
     dataset_tag="v1.0.0",
     dataset_commit="ab" * 20,
     variant="full",
+    template="full",
     stages=(
         Stage(name="sft", num_updates=10_129, duration_s=36_000),
         Stage(name="pa_grpo", num_updates=1000, duration_s=64_800),
@@ -192,7 +193,9 @@ def test_nobody_judged_is_no_line_and_never_a_zero():
 
 
 def test_agnostic_model_claims_no_observation():
-    assert "this variant writes no observation" in render_model_card(changed(variant="agnostic_sft"))
+    card = render_model_card(changed(variant="sft_only", template="agnostic"))
+    assert "this model writes no observation" in card
+    assert "*observation*" not in card and "<observation>" not in card and "An observation is" not in card
 
 
 def test_card_is_written_beside_the_weights_whole(tmp_path):

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +26,14 @@ from curation.prompts import Prompt, render_trace_prompt
 from curation.schema import DATA_TYPES, Question
 from curation.trace import Trace, render_trace
 from curation.video import Frames, VideoConfig
+from training.config import InputConfig
 from training.data import CONTENT_SHA256, MEDIA_FILE
-from training.frame_cache import FrameCache, read_cached_frames
+from training.frame_cache import FrameCache, build_cache, read_cached_frames
 from training.models import Processor
 from training.patches import patchify
 from training.positions import IMAGE, VIDEO
 from training.processes import Template
+from training.prompts import load_template_prompt
 
 IGNORED: Final = -100  # a label that the loss leaves out
 _KINDS: Final = {"image": IMAGE, "video": VIDEO}
@@ -101,6 +103,24 @@ class Collator:
         self._pictures_as_clips = pictures_as_clips
         self._cache = cache
         self._turns = {kind: _Turn.build(processor, kind) for kind in DATA_TYPES}
+
+    @classmethod
+    def of(cls, config: InputConfig, processor: Processor, *, for_training: bool = False, **options: Any) -> Self:
+        """Build the collator of a section `input`, whose one template decides prompt and target.
+
+        for_training: with target, padded on the right; else the assistant's turn is left to be generated. Raises
+        ConfigError.
+        """
+        return cls(
+            processor,
+            config.video,
+            load_template_prompt(config.prompt, config.template),
+            template=config.template,
+            with_target=for_training,
+            padding_side="right" if for_training else "left",
+            cache=build_cache(config.cache),
+            **options,
+        )
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """The batch of these rows."""

@@ -81,12 +81,14 @@ class FrameCacheConfig(Config):
 class InputConfig(Config):
     """The section `input:`, what the model sees and, in SFT, writes.
 
-    template: full, or agnostic (think and answer only, the paper's ablation). prompt: a file of one's own, with the
-    slots of ours. cache: null decodes every clip each time.
+    template: full, or agnostic (think and answer only, the paper's ablation). prompt: a file of one's own that asks for
+    this template, with the slots of ours. agnostic_prompt: stands in for `prompt` where the variant changes the
+    template to agnostic; null is ours. cache: null decodes every clip each time.
     """
 
     template: Template = "full"
     prompt: LocalPath | None = None
+    agnostic_prompt: LocalPath | None = None
     video: VideoConfig = VideoConfig()
     cache: FrameCacheConfig | None = None
 

@@ -7,12 +7,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from curation.prompts import load_trace_prompt
 from training.benchmarks.eval_results import scores_of_model
 from training.config import TrainConfig
 from training.data_facts import load_data_facts
 from training.evaluation_facts import EvaluatedStage, Evaluation, load_evaluation
 from training.model_card import ModelFacts, Stage, write_model_card
+from training.prompts import load_template_prompt
 from training.run_record import load_finished
 from training.rundir import TrainingRun
 from training.variants import stages_of
@@ -43,6 +43,7 @@ def write_card(config: TrainConfig, place: TrainingRun, repo: str | None = None)
         dataset_tag=_tag(trained_on.revision) if trained_on is not None and is_published else None,
         dataset_commit=trained_on.commit if trained_on is not None else None,
         variant=config.variant,
+        template=config.input.template,
         stages=tuple(
             Stage(name=_title(name, config), num_updates=stage.updates, duration_s=stage.seconds)
             for name, stage in finished
@@ -50,7 +51,7 @@ def write_card(config: TrainConfig, place: TrainingRun, repo: str | None = None)
         hardware=last_stage.hardware or "not recorded",
         scores=scores_of_model(place, last),
         config=_publishable(config),
-        prompt=load_trace_prompt(config.input.prompt).text,
+        prompt=load_template_prompt(config.input.prompt, config.input.template).text,
         code_version=f"videop2r-hub {version('videop2r-hub')}",
     )
     return write_model_card(place.model(last), facts, evaluations)
@@ -72,7 +73,7 @@ def _publishable(config: TrainConfig) -> dict[str, Any]:
     del values["run_dir"], values["input"]["cache"], values["dataset"]["manifest"], values["dataset"]["curate"]
     del values["dataset"]["media_root"]
     values.pop("benchmark", None)  # no part of the training: each score says how it was measured
-    for section, key in (("dataset", "name"), ("model", "name"), ("input", "prompt")):
+    for section, key in (("dataset", "name"), ("model", "name"), ("input", "prompt"), ("input", "agnostic_prompt")):
         if values[section][key] is not None and Path(values[section][key]).exists():
             values[section][key] = Path(values[section][key]).name
     if values["judge"] is not None:

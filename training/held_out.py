@@ -28,7 +28,6 @@ from transformers import GenerationConfig
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from curation.progress import show_progress
-from curation.prompts import load_trace_prompt
 from curation.schema import INSUFFICIENT, SUFFICIENT, Question
 from curation.tasks import score_answer
 from curation.trace import Block
@@ -42,7 +41,6 @@ from training.evaluation_facts import (
     load_evaluation,
     write_evaluation,
 )
-from training.frame_cache import build_cache
 from training.held_out_split import is_held_out
 from training.judging import JudgeAsk, ObservationJudge, PendingVerdicts, RewardJudge
 from training.models import Processor, load_model, load_processor
@@ -94,15 +92,7 @@ def score_held_out(
     began_s = time.monotonic()
     processor, model = load_processor(base), load_model(base).to(state.device).eval()
     template = config.input.template
-    collator = Collator(
-        processor,
-        config.input.video,
-        load_trace_prompt(config.input.prompt),
-        template=template,
-        with_target=False,
-        padding_side="left",
-        cache=build_cache(config.input.cache),
-    )
+    collator = Collator.of(config.input, processor)
     mine = list(range(state.process_index, len(rows), state.num_processes))
     console = Console(stderr=True, quiet=not state.is_main_process)
     sample_at = config.evaluation.sample_at

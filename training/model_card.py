@@ -21,6 +21,7 @@ from curation.markdown import Markdown, fence, render
 from curation.statistics import Z_95, wilson_interval
 from training.evaluation_facts import EvaluatedStage, Evaluation
 from training.measures import MODEL_TITLES, measures_of
+from training.processes import Template
 
 TEMPLATE: Final = "model_card.md.j2"
 TASK: Final = "video-text-to-text"  # the hub's name for it
@@ -73,7 +74,8 @@ class BenchmarkScore(_Part):
 
 class ModelFacts(_Part):
     """All that a model card says. `config` is the resolved one, without secrets and local folders; `prompt` the text
-    that the model was trained with; `scores` empty = not evaluated on benchmarks; `license` by the hub's name.
+    that the model was trained with and `template` what it asks for; `scores` empty = not evaluated on benchmarks;
+    `license` by the hub's name.
 
     Null: repo = not on the hub; base_model = none of the hub's; license = nobody chose one; dataset_repo and
     dataset_commit = a local folder, which nobody else can look up; dataset_tag = that, or the revision is no version.
@@ -86,6 +88,7 @@ class ModelFacts(_Part):
     dataset_tag: Annotated[str, StringConstraints(pattern=r"^v\d+\.\d+\.\d+$")] | None
     dataset_commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")] | None
     variant: Text
+    template: Template
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     hardware: Text
     scores: tuple[BenchmarkScore, ...]

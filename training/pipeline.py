@@ -19,7 +19,7 @@ from rich.console import Console
 
 from curation.engines.build import build_engine
 from curation.errors import ConfigError
-from curation.prompts import load_judge_prompt, load_trace_prompt, render_trace_prompt
+from curation.prompts import load_judge_prompt, render_trace_prompt
 from curation.schema import Question
 from curation.trace import Trace
 from training.benchmarks.config import BenchmarkConfig
@@ -30,6 +30,7 @@ from training.data import TrainingRows, load_rows
 from training.described_model import write_card
 from training.evaluation_facts import EvaluatedStage, Evaluation, load_evaluation, write_evaluation
 from training.held_out import score_held_out, split_held_out
+from training.prompts import load_template_prompt
 from training.push import push_model
 from training.ranks import raised_everywhere
 from training.report import write_report
@@ -86,7 +87,12 @@ def benchmark(config: TrainConfig, *, is_dry_run: bool = False) -> None:
     if not is_dry_run:
         _prepare(config, place)
     act = print_plan if is_dry_run else run_benchmarks
-    act(place.root, section, _last_model(config, place), load_trace_prompt(config.input.prompt))
+    act(
+        place.root,
+        section,
+        _last_model(config, place),
+        load_template_prompt(config.input.prompt, config.input.template),
+    )
     if not is_dry_run:
         write_card(config, place)  # which lists the scores
 
@@ -144,6 +150,10 @@ def _check(config: TrainConfig, place: TrainingRun) -> None:
         sft_args(config, place.stage("sft"))
     if "rl" in stages_of(config.variant):
         grpo_args(config, place.stage("rl"))
+        if config.rewards.perception and config.input.template == "agnostic":
+            raise ConfigError(
+                "template agnostic has no observation to reward. Set rewards.perception to false, or variant to grpo."
+            )
         if config.rewards.perception and config.judge is None:
             raise ConfigError("the perception reward needs a judge. Set judge.engine, or variant to grpo.")
     if config.judge is not None:
@@ -171,7 +181,7 @@ def _build_base(config: TrainConfig) -> None:
     from training.scratch import build_model
 
     assert config.model.scratch is not None
-    prompt = load_trace_prompt(config.input.prompt)
+    prompt = load_template_prompt(config.input.prompt, config.input.template)
     texts: list[str] = []
     for row in _training_rows(config, "cot").rows:
         trace = Trace(row["observation"], row["think"], row["answer"])

@@ -8,13 +8,11 @@ from pathlib import Path
 from accelerate import PartialState
 from transformers import set_seed
 
-from curation.prompts import load_trace_prompt
 from training.checkpoints import StageCallback, find_checkpoint, finish_stage, load_stage, step_of
 from training.collate import Collator
 from training.config import ModelConfig, TrainConfig
 from training.data import TrainingRows
 from training.data_facts import describe_data, write_data_facts
-from training.frame_cache import build_cache
 from training.judging import RewardJudge
 from training.models import load_processor, load_trainable
 from training.pa_grpo import PAGRPOTrainer, grpo_args
@@ -39,15 +37,7 @@ def train_rl(config: TrainConfig, base: ModelConfig, rows: TrainingRows, folder:
     processor = load_processor(base)
     model = load_trainable(base, has_adapter=config.adapter("rl") is not None)
     callback = StageCallback(folder)
-    collator = Collator(
-        processor,
-        config.input.video,
-        load_trace_prompt(config.input.prompt),
-        template=config.input.template,
-        with_target=False,
-        padding_side="left",
-        cache=build_cache(config.input.cache),
-    )
+    collator = Collator.of(config.input, processor)
     rollouts = TrainingRun(config.run_dir).rollouts
     provenance = RolloutProvenance(base.name, None if rows.commit is None else rows.name, rows.revision, rows.commit)
 

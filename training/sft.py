@@ -19,13 +19,11 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from curation.errors import ConfigError
-from curation.prompts import load_trace_prompt
 from training.checkpoints import StageCallback, find_checkpoint, finish_stage, load_stage
 from training.collate import Collator, check_vision
 from training.config import LoraConfig, ModelConfig, TrainConfig
 from training.data import TrainingRows
 from training.data_facts import describe_data, write_data_facts
-from training.frame_cache import build_cache
 from training.models import Processor, load_processor, load_trainable
 from training.ranks import check_launch
 from training.restore import RestoringTrainer
@@ -109,14 +107,7 @@ def build_sft_trainer(
     callbacks: Sequence[TrainerCallback] = (),
 ) -> Any:
     """An SFTTrainer of this model on these rows. args: of `sft_args`. Raises ConfigError."""
-    collator = Collator(
-        processor,
-        config.input.video,
-        load_trace_prompt(config.input.prompt),
-        template=config.input.template,
-        pictures_as_clips=True,
-        cache=build_cache(config.input.cache),
-    )
+    collator = Collator.of(config.input, processor, for_training=True, pictures_as_clips=True)
     try:
         return _SftTrainer(
             model=model,

@@ -37,7 +37,11 @@ def stages_of(variant: Variant) -> tuple[Stage, ...]:
 
 
 def apply_variant(config: TrainConfig) -> TrainConfig:
-    """The config with what its variant changes; `full`, `sft_only` and `rl_only` change no setting."""
+    """Return the config with what its variant changes; `full`, `sft_only` and `rl_only` change no setting.
+
+    The rewards read completions by the template that the prompt asks for, whatever section `rewards` says.
+    """
+    seen = config.input
     rewards: dict[str, Any] = {}
     rl: dict[str, Any] = {}
     match config.variant:
@@ -50,12 +54,13 @@ def apply_variant(config: TrainConfig) -> TrainConfig:
         case "no_separation":
             rl = {"separate": False}
         case "agnostic_sft":
-            rewards = {"template": "agnostic", "perception": False}
-    template = rewards.get("template", config.input.template)
+            rewards = {"perception": False}
+            if seen.template != "agnostic":
+                seen = seen.model_copy(update={"template": "agnostic", "prompt": seen.agnostic_prompt})
     return config.model_copy(
         update={
-            "rewards": config.rewards.model_copy(update=rewards),
+            "rewards": config.rewards.model_copy(update={"template": seen.template, **rewards}),
             "rl": config.rl.model_copy(update=rl),
-            "input": config.input.model_copy(update={"template": template}),
+            "input": seen,
         }
     )

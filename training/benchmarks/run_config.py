@@ -5,11 +5,14 @@ from __future__ import annotations
 from curation.config import Config, LocalPath
 from training.benchmarks.config import BenchmarkConfig
 from training.config import ModelConfig
+from training.processes import Template
 
 
 class PromptConfig(Config):
-    """The section `input:`. prompt: the trace prompt that the model was trained with, a file; null is ours."""
+    """The section `input:`. template: what the model was trained to write. prompt: the one of its training, a file;
+    null is ours of this template."""
 
+    template: Template = "full"
     prompt: LocalPath | None = None
 
 

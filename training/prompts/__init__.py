@@ -12,7 +12,7 @@ _AGNOSTIC = "agnostic.txt"
 
 
 def load_template_prompt(path: Path | None, template: Template) -> Prompt:
-    """The prompt in `path`, else the template's own. Raises ConfigError."""
+    """Return the prompt in `path`, else the template's own. Raises ConfigError."""
     if path is not None or template == "full":
         return load_trace_prompt(path)
     with as_file(files(__package__).joinpath(_AGNOSTIC)) as own:

@@ -26,11 +26,11 @@ def add_parser(commands: Commands) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from curation.config import load_config
-    from curation.prompts import load_trace_prompt
     from training.benchmarks.run_config import BenchmarkRun
+    from training.prompts import load_template_prompt
 
     config = load_config(BenchmarkRun, args.config, args.overrides)
-    trace_prompt = load_trace_prompt(config.input.prompt)
+    trace_prompt = load_template_prompt(config.input.prompt, config.input.template)
     if args.dry_run:
         from training.benchmarks.dry_run import print_plan
 

@@ -46,7 +46,6 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from curation.config import load_config
-    from curation.prompts import load_trace_prompt
     from curation.rundir import hold_folder
     from training.benchmarks.analyses.outputs import FOLDER as ANALYSES
     from training.benchmarks.analyses.sufficiency import measure_sufficiency
@@ -56,10 +55,11 @@ def run(args: argparse.Namespace) -> int:
     from training.benchmarks.results import FOLDER
     from training.benchmarks.run_config import BenchmarkRun
     from training.benchmarks.running import check_engines
+    from training.prompts import load_template_prompt
 
     config = load_config(BenchmarkRun, args.config, args.overrides)
     check_engines(config.benchmark)
-    trace_prompt = load_trace_prompt(config.input.prompt)
+    trace_prompt = load_template_prompt(config.input.prompt, config.input.template)
     own = args.own or config.run_dir
     runs: dict[Observer, Path] = {"own": own} if args.other is None else {"own": own, "other": args.other}
     observed = load_observed(config.benchmark, runs)
