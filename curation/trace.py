@@ -77,6 +77,8 @@ class Trace:
     def __post_init__(self) -> None:
         for name in BLOCKS:
             text = getattr(self, name)
+            if text is None:  # a published row without this text
+                raise TraceFormatError(FormatFault.EMPTY_BLOCK, f"{name} is null")
             # With its closing tag, because a text that ends in "<" would spoil it.
             tag = next(_find_tags(f"{text}</{name}>"))
             if tag.start() != len(text):

@@ -12,13 +12,13 @@ from torch.utils.data import DataLoader
 
 from curation.errors import ConfigError, MediaError, UserError
 from curation.prompts import Prompt
-from curation.trace import Trace
 from curation.video import Frames, VideoConfig
 from tests import clips
 from tests.rl_world import build_world, load_world
 from tests.sft_world import trace_rows
-from training.collate import IGNORED, Collator, UnusableMediaError, _see, check_vision, render_target
+from training.collate import IGNORED, Collator, UnusableMediaError, UnusableTraceError, _see, check_vision
 from training.frame_cache import FrameCache
+from training.processes import render_target
 
 torch.set_num_threads(1)
 PROMPT = Prompt("{question} {answer_form}", "0" * 64)
@@ -46,10 +46,6 @@ def collator_of(processor, **options):
     return Collator(processor, VIDEO, PROMPT, **options)
 
 
-def trace_of(row):
-    return Trace(row["observation"], row["think"], row["answer"])
-
-
 @pytest.mark.parametrize("template", ["full", "agnostic"])
 @pytest.mark.parametrize("padding_side", ["left", "right"])
 def test_labels_are_the_target_and_its_end_of_turn_and_nothing_else(loaded, rows, template, padding_side):
@@ -60,10 +56,27 @@ def test_labels_are_the_target_and_its_end_of_turn_and_nothing_else(loaded, rows
     ):
         trained = labels != IGNORED
         assert torch.equal(labels[trained], ids[trained])
-        assert processor.tokenizer.decode(labels[trained]) == render_target(trace_of(row), template) + "<|im_end|>"
+        assert processor.tokenizer.decode(labels[trained]) == render_target(row, template) + "<|im_end|>"
         assert trained[mask].tolist() == sorted(trained[mask].tolist())  # one run, at the end
         assert not trained[~mask].any()
     assert ("<observation>" in processor.tokenizer.decode(batch["input_ids"][0])) is (template == "full")
+
+
+@pytest.mark.parametrize("block", ["observation", "think", "answer"])
+@pytest.mark.parametrize("template", ["full", "agnostic"])
+@pytest.mark.parametrize("text", [None, "", "  ", "a <think> b"])
+def test_a_trace_without_a_text_is_a_fault_that_names_its_row_and_no_type_error(loaded, rows, block, template, text):
+    _, processor = loaded
+    row = {**rows[0], block: text}
+    encode = collator_of(processor, template=template).encode
+    if (template, block) == ("agnostic", "observation"):
+        assert encode(row).target_ids == encode(rows[0]).target_ids
+        return
+    with pytest.raises(UnusableTraceError, match=f"the trace of question {row['id']} cannot be trained on") as caught:
+        encode(row)
+    assert str(
+        UnusableTraceError(f"Traceback:\n{UnusableTraceError.__module__}.UnusableTraceError: {caught.value}\n")
+    ) == str(caught.value)
 
 
 def test_the_prompt_is_what_the_chat_template_writes(loaded, rows):

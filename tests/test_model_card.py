@@ -1,11 +1,16 @@
+from importlib.metadata import PackageNotFoundError
+
 import pytest
 import yaml
 from huggingface_hub import EvalResult, ModelCard
 from pydantic import ValidationError
 
 from tests.hub.cards import check_card
-from tests.training_runs import evaluation
+from tests.training_runs import evaluation, write_stage
+from training import described_model
+from training.config import TrainConfig
 from training.model_card import BenchmarkScore, ModelFacts, Stage, render_model_card, write_model_card
+from training.rundir import TrainingRun
 
 SCORES = (
     BenchmarkScore(
@@ -202,3 +207,18 @@ def test_card_is_written_beside_the_weights_whole(tmp_path):
     path = write_model_card(tmp_path, FACTS)
     assert path == tmp_path / "README.md" and path.read_text() == render_model_card(FACTS)
     assert [found.name for found in tmp_path.iterdir()] == ["README.md"]
+
+
+def test_a_checkout_that_is_not_installed_writes_a_card_without_a_version(tmp_path, monkeypatch):
+    def lookup(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(described_model, "version", lookup)
+    model = tmp_path / "sft/model"
+    model.mkdir(parents=True)
+    write_stage(tmp_path / "sft", updates=1)
+    config = TrainConfig(
+        run_dir=tmp_path, variant="sft_only", dataset={"name": "d", "media_root": "m"}, model={"name": "m"}
+    )
+    card = described_model.write_card(config, TrainingRun(tmp_path))
+    assert "videop2r-hub, not installed as a package" in card.read_text(encoding="utf-8")

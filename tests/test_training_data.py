@@ -124,6 +124,8 @@ def test_a_row_that_is_no_question_or_no_trace_is_counted_too(tmp_path, root):
         "trace:nested": 1,
     }
     assert found.rows["problem_id"] == [0]
+    agnostic = load_rows(DatasetConfig(name=str(tmp_path / "dataset"), media_root=root), "cot", VIDEO, "agnostic")
+    assert agnostic.rows["problem_id"] == [0, 2]  # which trains on think and answer
 
 
 def test_a_manifest_beside_the_media_tells_what_the_files_hold(tmp_path, root):

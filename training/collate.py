@@ -24,7 +24,7 @@ from torch import Tensor
 from curation.errors import ConfigError, MediaError, UserError
 from curation.prompts import Prompt, render_trace_prompt
 from curation.schema import DATA_TYPES, Question
-from curation.trace import Trace, render_trace
+from curation.trace import TraceFormatError
 from curation.video import Frames, VideoConfig
 from training.config import InputConfig
 from training.data import CONTENT_SHA256, MEDIA_FILE
@@ -32,7 +32,7 @@ from training.frame_cache import FrameCache, build_cache, read_cached_frames
 from training.models import Processor
 from training.patches import patchify
 from training.positions import IMAGE, VIDEO
-from training.processes import Template
+from training.processes import Template, render_target
 from training.prompts import load_template_prompt
 
 IGNORED: Final = -100  # a label that the loss leaves out
@@ -65,14 +65,22 @@ class Encoded:
     vision: Vision
 
 
-class UnusableMediaError(UserError):
-    """A row's media cannot be used.
+class _UnusableRowError(UserError):
+    """Made once more, where a DataLoader's worker raised it, from the text of its traceback.
 
-    An error of a DataLoader's worker is made once more from the text of its traceback, whose last line is the message.
+    The last line of that text is the message.
     """
 
     def __init__(self, text: str) -> None:
         super().__init__(text.rstrip().rpartition("\n")[2].removeprefix(f"{__name__}.{type(self).__name__}: "))
+
+
+class UnusableMediaError(_UnusableRowError):
+    """A row's media cannot be used."""
+
+
+class UnusableTraceError(_UnusableRowError):
+    """A row's texts are no trace."""
 
 
 class Collator:
@@ -127,7 +135,7 @@ class Collator:
         return stack([self.encode(row) for row in rows], self._processor, self._padding_side)
 
     def encode(self, row: Mapping[str, Any]) -> Encoded:
-        """One row with its media. Raises UnusableMediaError."""
+        """One row with its media. Raises UnusableMediaError and UnusableTraceError."""
         question = Question.from_row(row)
         vision = self.look(row)
         turn = self._turns[question.data_type]
@@ -135,10 +143,18 @@ class Collator:
         pads = (self._processor.pad_ids[vision.kind],) * self._processor.layout.num_tokens(vision.grid)
         target_ids: tuple[int, ...] = ()
         if self._with_target:
-            target = render_target(Trace(row["observation"], row["think"], row["answer"]), self._template)
-            target_ids = (*_encode_text(self._processor, target), self._processor.tokenizer.eos_token_id)
+            target_ids = (*_encode_text(self._processor, self._target(row)), self._processor.tokenizer.eos_token_id)
         encoded = Encoded((*turn.before, *pads, *turn.between, *text_ids, *turn.after), target_ids, vision)
         return as_clip(encoded, self._processor) if self._pictures_as_clips else encoded
+
+    def _target(self, row: Mapping[str, Any]) -> str:
+        try:
+            return render_target(row, self._template)
+        except TraceFormatError as error:
+            raise UnusableTraceError(
+                f"the trace of question {row['id']} cannot be trained on ({error.fault}): {error}. Correct the row, or "
+                "remove it from the dataset."
+            ) from error
 
     def look(self, row: Mapping[str, Any]) -> Vision:
         """Raises UnusableMediaError: a run must not go on with another clip in the place of this one."""
@@ -183,13 +199,6 @@ class _Turn:
             )
         pieces = (processor.tokenizer.encode(piece, add_special_tokens=False) for piece in (before, between, after[0]))
         return cls(*(tuple(piece) for piece in pieces))
-
-
-def render_target(trace: Trace, template: Template) -> str:
-    """What the model is trained to write."""
-    if template == "full":
-        return render_trace(trace)
-    return f"<think>{trace.think}</think><answer>{trace.answer}</answer>"
 
 
 def as_clip(row: Encoded, processor: Processor) -> Encoded:

@@ -23,9 +23,10 @@ import pyarrow.parquet as pq
 from curation.errors import ConfigError, MediaError
 from curation.media import MediaRecord, load_manifest, resolve_media
 from curation.schema import CONFIG_FILES, CONFIGS, DATA_TYPES, PROBLEM_TYPES, SCHEMA_VERSION
-from curation.trace import Trace, TraceFormatError
+from curation.trace import TraceFormatError
 from curation.video import VideoConfig, check_file
 from training.config import DatasetConfig
+from training.processes import Template, render_target
 
 _REPO: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _COMMIT: Final = re.compile(r"@([0-9a-f]{40})/")
@@ -60,8 +61,10 @@ class TrainingRows:
         return f"{text}; left out: {reasons}" if reasons else text
 
 
-def load_rows(config: DatasetConfig, split: Literal["cot", "rl"], video: VideoConfig) -> TrainingRows:
-    """Load, check the format, leave out what cannot be used.
+def load_rows(
+    config: DatasetConfig, split: Literal["cot", "rl"], video: VideoConfig, template: Template = "full"
+) -> TrainingRows:
+    """Load, check the format, leave out what cannot be used. template: what a trace needs the texts for.
 
     Raises ConfigError: dataset or revision not found, another format, no media root, no usable row.
     """
@@ -84,7 +87,7 @@ def load_rows(config: DatasetConfig, split: Literal["cot", "rl"], video: VideoCo
     left_out: Counter[str] = Counter()
     found: list[tuple[str | None, str | None]] = []
     for number, row in enumerate(_light_rows(dataset)):
-        reason, file, sha256 = _refuse(row), None, None
+        reason, file, sha256 = _refuse(row, template), None, None
         if reason is None:
             reason, file, sha256 = media.look_up(row)
         found.append((file, sha256))
@@ -213,16 +216,15 @@ def _light_rows(dataset: datasets.Dataset) -> Iterator[dict[str, Any]]:
             yield dict(zip(batch, values, strict=True))
 
 
-def _refuse(row: Mapping[str, Any]) -> str | None:
+def _refuse(row: Mapping[str, Any], template: Template) -> str | None:
     """Why the texts of this row cannot be trained on."""
     if row["problem_type"] not in PROBLEM_TYPES:
         return "question:problem_type"
     if row["data_type"] not in DATA_TYPES:
         return "question:data_type"
     if "think" in row:
-        texts = [row[block] or "" for block in ("observation", "think", "answer")]
         try:
-            Trace(*texts)
+            render_target(row, template)
         except TraceFormatError as error:
             return f"trace:{error.fault}"
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from training.run_record import load_finished
 from training.rundir import TrainingRun
 from training.variants import stages_of
 
+_PACKAGE: Final = "videop2r-hub"
 _TAG: Final = re.compile(r"v\d+\.\d+\.\d+")
 _LICENSE: Final = {"Qwen/Qwen2.5-VL-7B-Instruct": "apache-2.0", "Qwen/Qwen2.5-VL-3B-Instruct": "other"}
 
@@ -52,9 +53,16 @@ def write_card(config: TrainConfig, place: TrainingRun, repo: str | None = None)
         scores=scores_of_model(place, last),
         config=_publishable(config),
         prompt=load_template_prompt(config.input.prompt, config.input.template).text,
-        code_version=f"videop2r-hub {version('videop2r-hub')}",
+        code_version=_code_version(),
     )
     return write_model_card(place.model(last), facts, evaluations)
+
+
+def _code_version() -> str:
+    try:
+        return f"{_PACKAGE} {version(_PACKAGE)}"
+    except PackageNotFoundError:  # run from a checkout
+        return f"{_PACKAGE}, not installed as a package, so its version is not known"
 
 
 def _title(stage: str, config: TrainConfig) -> str:

@@ -21,15 +21,14 @@ from curation.engines.build import build_engine
 from curation.errors import ConfigError
 from curation.prompts import load_judge_prompt, render_trace_prompt
 from curation.schema import Question
-from curation.trace import Trace
 from training.benchmarks.config import BenchmarkConfig
-from training.collate import render_target
 from training.comparison import print_comparison, summarise
 from training.config import ModelConfig, TrainConfig, Variant
 from training.data import TrainingRows, load_rows
 from training.described_model import write_card
 from training.evaluation_facts import EvaluatedStage, Evaluation, load_evaluation, write_evaluation
 from training.held_out import score_held_out, split_held_out
+from training.processes import render_target
 from training.prompts import load_template_prompt
 from training.push import push_model
 from training.ranks import raised_everywhere
@@ -184,15 +183,14 @@ def _build_base(config: TrainConfig) -> None:
     prompt = load_template_prompt(config.input.prompt, config.input.template)
     texts: list[str] = []
     for row in _training_rows(config, "cot").rows:
-        trace = Trace(row["observation"], row["think"], row["answer"])
-        texts += [render_trace_prompt(prompt, Question.from_row(row)), render_target(trace, config.input.template)]
+        texts += [render_trace_prompt(prompt, Question.from_row(row)), render_target(row, config.input.template)]
     folder = Path(config.model.name)
     build_model(config.model.scratch, texts, folder.with_suffix(".tmp")).replace(folder)
 
 
 def _training_rows(config: TrainConfig, split: Literal["cot", "rl"]) -> TrainingRows:
     """Without the rows of held-out clips."""
-    found = load_rows(config.dataset, split, config.input.video)
+    found = load_rows(config.dataset, split, config.input.video, config.input.template)
     rows, _ = split_held_out(found.rows, config.evaluation.held_out_share)
     return replace(found, rows=rows)
 

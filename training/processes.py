@@ -20,10 +20,11 @@ the process whose tokens wrote it.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from curation.trace import Block, TraceFormatError, parse_blocks
+from curation.trace import Block, Trace, TraceFormatError, parse_blocks, render_trace
 
 # full: observation, think, answer. agnostic: think and answer only (the paper's process-agnostic ablation).
 Template = Literal["full", "agnostic"]
@@ -32,6 +33,17 @@ _BORDER_TAGS: Final = re.compile(r"</?observation>|<think>|<answer>")
 # Stand in for the other process, so that the one parser of the format decides on each process alone.
 _SOME_PERCEPTION: Final = "<observation>.</observation>"
 _SOME_REASONING: Final = "<think>.</think><answer>.</answer>"
+
+
+def render_target(texts: Mapping[str, Any], template: Template) -> str:
+    """Write the blocks of a template from a row's observation, think and answer; agnostic reads no observation.
+
+    Raises TraceFormatError for a text that is null or empty, or could not be parsed back.
+    """
+    if template == "full":
+        return render_trace(Trace(texts["observation"], texts["think"], texts["answer"]))
+    trace = Trace(".", texts["think"], texts["answer"])
+    return f"<think>{trace.think}</think><answer>{trace.answer}</answer>"
 
 
 @dataclass(frozen=True, slots=True)
