@@ -1,6 +1,7 @@
 """PA-GRPO is GRPO where both processes earn the same, and the same run on two processes as on one."""
 
 import shutil
+from typing import get_args
 
 import pytest
 import torch
@@ -9,12 +10,13 @@ from trl import GRPOTrainer
 from tests.launches import TORCHRUN, finish
 from tests.rl_worker import train
 from tests.rl_world import ScriptedJudge, build_world, load_world, logged, plain_args, rows_of, script_generation
+from training.advantages import Scale
 from training.process_rollouts import ProcessGRPOTrainer
 from training.rewards import ProcessReward, RewardConfig, RolloutReward
 
 torch.set_num_threads(1)
 LIMIT_S = 280  # of one launch
-LOSSES = ("grpo", "dr_grpo", "dapo")
+LOSSES = ("grpo", "dr_grpo", "dapo", "cispo")
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +41,14 @@ def stock_reward(completions, **_):
     return [pay(text) for text in completions]
 
 
-def train_on_text(kind, world, out, **changes):
+def train_on_text(kind, world, out, scale="group", **changes):
     model, processor = load_world(world)
     rows = rows_of(world, copies=4)
     rows = rows.add_column("prompt", [f"{problem} Please." for problem in rows["problem"]])
     if kind is GRPOTrainer:
         options = {"reward_funcs": stock_reward}
     else:
-        options = {"rewards": RewardConfig(), "judge": ScriptedJudge()}
+        options = {"rewards": RewardConfig(), "judge": ScriptedJudge(), "scale": scale}
     trainer = kind(
         model=model,
         args=plain_args(out, **changes),
@@ -72,6 +74,16 @@ def test_with_equal_rewards_it_is_stock_grpo_over_four_steps(world, tmp_path, lo
     assert len(logged(stock, "loss")) == 4
     assert logged(ours, "loss") == pytest.approx(logged(stock, "loss"), rel=1e-6, abs=1e-6)
     assert logged(ours, "kl") == pytest.approx(logged(stock, "kl"), rel=1e-6, abs=1e-6)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", get_args(Scale))
+def test_advantages_are_scaled_as_stock_grpo_scales_its_rewards(world, tmp_path, scale):
+    changes = {"loss_type": "dr_grpo", "scale_rewards": scale}
+    stock, expected = train_on_text(GRPOTrainer, world, tmp_path, **changes)
+    ours, found = train_on_text(EvenlyPaid, world, tmp_path, scale=scale, loss_type="dr_grpo")
+    assert logged(ours, "loss") == pytest.approx(logged(stock, "loss"), rel=1e-6, abs=1e-6)
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-6, atol=1e-6)
 

@@ -1,11 +1,12 @@
 """PA-GRPO through the trainer: who is paid for which token, when the judge is asked, what is told, what is refused."""
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
-from trl import GRPOConfig
+from pydantic import ValidationError
+from trl import GRPOConfig, SFTConfig
 
 from curation.errors import ConfigError, UserError
 from tests.rl_world import (
@@ -25,6 +26,8 @@ from training.grpo_metrics import judge_counts, judge_metrics, segment_means, se
 from training.judging import Judged
 from training.pa_grpo import PAGRPOTrainer, grpo_args
 from training.rewards import RewardConfig
+from training.sft import sft_args
+from training.trainer_args import ALLOWED
 
 torch.set_num_threads(1)
 # 2 for a sufficient observation or a right answer, 1 for the other, 0 for a process that is not well-formed.
@@ -466,6 +469,49 @@ def test_trainer_args_have_the_last_word(tmp_path):
     assert args.max_grad_norm == 1.0
 
 
+@pytest.mark.parametrize("section", ["sft", "rl"])
+def test_every_field_of_trl_is_passed_on_or_refused_in_one_line_that_says_what_to_do(tmp_path, section):
+    """An allow-list: what TRL adds tomorrow is refused until somebody has looked at it."""
+    kind, make = {"sft": (SFTConfig, sft_args), "rl": (GRPOConfig, grpo_args)}[section]
+    names = {field.name for field in fields(kind) if field.init}
+    assert ALLOWED[section] <= names
+    for name in sorted(names):
+        try:
+            config = config_of(tmp_path, **{section: {"batch_size": 8, "trainer_args": {name: None}}})
+        except ValidationError as error:  # a key of ours
+            assert "is set by the key" in str(error)
+            continue
+        if name in ALLOWED[section]:
+            continue
+        with pytest.raises(ConfigError) as refused:
+            make(config, tmp_path)
+        told = str(refused.value)
+        assert told.startswith(f"{section}.trainer_args.{name} ") and "\n" not in told
+        assert "Remove it" in told
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "use_vllm", "vllm_mode", "use_transformers_continuous_batching", "use_transformers_paged",
+        "off_policy_mask_threshold", "importance_sampling_level", "scale_rewards", "reward_weights",
+        "multi_objective_aggregation", "top_p", "top_k", "min_p", "repetition_penalty", "generation_kwargs",
+        "cache_implementation", "sync_ref_model", "neftune_noise_alpha", "model_init_kwargs",
+    ],
+)  # fmt: skip
+def test_no_other_way_to_sample_or_to_score_is_passed_on(tmp_path, name):
+    with pytest.raises(ConfigError, match=rf"^rl\.trainer_args\.{name} .*(rl|rewards|model)\.\w+"):
+        grpo_args(config_of(tmp_path, {"trainer_args": {"use_cpu": True, name: 1}}), tmp_path)
+
+
+def test_cispo_bounds_a_token_s_weight_from_above_alone(tmp_path):
+    args = grpo_args(config_of(tmp_path, {"loss_type": "cispo"}), tmp_path)
+    assert (args.loss_type, args.epsilon_high) == ("cispo", 5.0)
+    mine = {"loss_type": "cispo", "trainer_args": {"use_cpu": True, "epsilon_high": 3.0}}
+    assert grpo_args(config_of(tmp_path, mine), tmp_path).epsilon_high == 3.0
+    assert grpo_args(config_of(tmp_path), tmp_path).epsilon_high in (None, 0.2)
+
+
 def test_precision_is_the_model_s(tmp_path):
     model = {"name": "org/model", "dtype": "bfloat16"}
     assert grpo_args(config_of(tmp_path, model=model), tmp_path).bf16
@@ -476,6 +522,8 @@ def test_precision_is_the_model_s(tmp_path):
     [
         ({"batch_size": 6}, r"batch_size 6 x accumulation 1 .* group_size 4"),
         ({"trainer_args": {"use_cpu": True, "max_grad_nrom": 1}}, "rl.trainer_args.max_grad_nrom is no field"),
+        ({"trainer_args": {"use_vllm": True}}, r"rl.trainer_args.use_vllm samples without the clips.* rl.batch_size"),
+        ({"trainer_args": {"scale_rewards": "none"}}, r"scale_rewards does nothing here.* Set rl.scale_advantages"),
         ({"trainer_args": {"use_cpu": True, "lr_scheduler_type": "cosinus"}}, "cosinus"),
         ({"iterations": 3, "checkpoint_every": 4}, "checkpoint_every is 4, but .* serve 3 updates"),
         (

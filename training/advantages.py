@@ -3,7 +3,8 @@
     A_i,k = (R_i,k - mean_j R_j,k) / (std_j R_j,k + eps)    over the scored rollouts j of one prompt, k in {P, R}
 
 NaN marks a masked reward (null is not zero). `std` is the unbiased one (Bessel) and eps 1e-4, as in TRL 1.16, so that
-with R_P = R_R every token gets what stock GRPO gives it.
+with R_P = R_R every token gets what stock GRPO gives it. `scale` may divide by the deviation of the batch instead, or
+by nothing (Dr. GRPO).
 
 Normalization. TRL's loss (`loss_type: grpo`) averages over the T = n_P + n_R tokens of a completion:
 
@@ -35,6 +36,7 @@ from torch import Tensor
 from training.segments import SegmentMasks
 
 Normalization = Literal["completion", "segment"]
+Scale = Literal["group", "batch", "none"]
 
 EPS: Final = 1e-4  # TRL's, added to the standard deviation
 # Rewards of a group this close teach nothing: an advantage divides by their deviation, and what is left of it is noise.
@@ -60,20 +62,24 @@ def stack_rewards(rewards: Sequence[float | None], device: torch.device | str | 
     return torch.tensor(values, dtype=torch.float32, device=device)
 
 
-def group_advantages(rewards_B: Tensor, group_size: int, eps: float = EPS) -> Tensor:
+def group_advantages(rewards_B: Tensor, group_size: int, eps: float = EPS, scale: Scale = "group") -> Tensor:
     """Score each rollout against its own group.
 
-    rewards_B: float (B,), NaN where masked. Returns (B,): zero mean over the scored rollouts of a group; exactly zero
-    where a rollout is masked, where a group ties, and where fewer than two of it are scored. Raises ValueError for
+    rewards_B: float (B,), NaN where masked. scale: what the distance from the group's mean is divided by: the deviation
+    of the group, that of all scored rewards of the batch, or nothing. Returns (B,): zero mean over the scored rollouts
+    of a group; exactly zero where a rollout is masked, where a group ties, and where fewer than two of it are scored.
+    Raises ValueError for
     another shape or type, an infinite reward, or a B that is no multiple of `group_size`.
     """
     rewards_PG = _grouped(rewards_B, group_size)
     scored_PG = ~rewards_PG.isnan()
     mean_P1 = rewards_PG.nanmean(dim=1, keepdim=True)
     count_P1 = scored_PG.sum(dim=1, keepdim=True)
-    # TRL's nanstd, step by step: the same floats come out.
-    std_P1 = (((rewards_PG - mean_P1) ** 2).nanmean(dim=1, keepdim=True) * (count_P1 / (count_P1 - 1))).sqrt()
-    advantages_PG = (rewards_PG - mean_P1) / (std_P1 + eps)
+    advantages_PG = rewards_PG - mean_P1
+    if scale == "group":
+        advantages_PG = advantages_PG / (_deviation(rewards_PG) + eps)
+    elif scale == "batch":
+        advantages_PG = advantages_PG / (_deviation(rewards_PG.view(1, -1)) + eps)
     # The mean of equal floats may be off by one rounding, which eps does not hide: of seven rewards 1.69, TRL's formula
     # makes advantages of 0.002.
     tied_P1 = (_width(rewards_PG) == 0).unsqueeze(1)
@@ -88,22 +94,23 @@ def process_advantages(
     *,
     separate: bool = True,
     eps: float = EPS,
+    scale: Scale = "group",
 ) -> tuple[Tensor, Tensor]:
     """The advantage of each process, (B,) and (B,).
 
     separate: each process from its own rewards. Otherwise (the paper's ablation) both from the sum of the rewards, so
     that all tokens get the same; a rollout is then masked when either reward is. None is a process that is not
     rewarded: zeros when separate, else no part of the sum, so `separate=False` without perception is plain GRPO.
-    Raises ValueError when both are None, and as `group_advantages`.
+    scale, and what is raised besides ValueError when both are None: as of `group_advantages`.
     """
     rewarded = [rewards_B for rewards_B in (rewards_perception_B, rewards_reasoning_B) if rewards_B is not None]
     if not rewarded:
         raise ValueError("no process is rewarded, so there is no advantage")
     if not separate:
-        shared_B = group_advantages(_sum(rewarded), group_size, eps)
+        shared_B = group_advantages(_sum(rewarded), group_size, eps, scale)
         return shared_B, shared_B
     perception_B, reasoning_B = (
-        torch.zeros_like(rewarded[0]) if rewards_B is None else group_advantages(rewards_B, group_size, eps)
+        torch.zeros_like(rewarded[0]) if rewards_B is None else group_advantages(rewards_B, group_size, eps, scale)
         for rewards_B in (rewards_perception_B, rewards_reasoning_B)
     )
     return perception_B, reasoning_B
@@ -152,6 +159,13 @@ def _grouped(rewards_B: Tensor, group_size: int) -> Tensor:
     if rewards_B.isinf().any():
         raise ValueError("a reward is infinite; masked rewards are NaN")
     return rewards_B.view(-1, group_size)
+
+
+def _deviation(rewards_PG: Tensor) -> Tensor:
+    """(P, 1): TRL's nanstd, step by step: the same floats come out. NaN where fewer than two are scored."""
+    mean_P1 = rewards_PG.nanmean(dim=1, keepdim=True)
+    count_P1 = (~rewards_PG.isnan()).sum(dim=1, keepdim=True)
+    return (((rewards_PG - mean_P1) ** 2).nanmean(dim=1, keepdim=True) * (count_P1 / (count_P1 - 1))).sqrt()
 
 
 def _width(rewards_PG: Tensor) -> Tensor:

@@ -161,7 +161,7 @@ class _Stage(Config):
     """What both stages share. One update = num_processes * batch_size * accumulation rows.
 
     batch_size: rows (RL: completions) of one process in one pass. checkpoint_every: updates. num_workers: processes
-    that decode media. trainer_args: further fields of TRL's SFTConfig or GRPOConfig, as they are.
+    that decode media. trainer_args: further fields of TRL's SFTConfig or GRPOConfig; trainer_args.py says which.
     """
 
     learning_rate: PositiveFloat = 1e-6  # assumption: Video-R1's scripts
@@ -176,7 +176,7 @@ class _Stage(Config):
     def _one_place_for_each_number(self) -> Self:
         for name in self.trainer_args:
             key = _OURS.get(name)
-            if key is not None:
+            if key is not None and key in {*type(self).model_fields, "run_dir", "seed"}:
                 raise ValueError(f"trainer_args.{name} is set by the key {key}. Set that one")
         return self
 
@@ -192,9 +192,11 @@ class RlConfig(_Stage):
     """The section `rl:` (VideoP2R sections 4 and 5).
 
     group_size: G, rollouts of one prompt. clip_eps, beta: of eq. 6, left open by the paper. loss_type: how TRL averages
-    token terms. normalization: over the whole completion, or the same weight for each segment (advantages.py).
-    iterations: passes over one set of rollouts. separate: false gives every token the advantage of the summed reward.
-    max_completion_tokens: both length windows with tags need 1,024.
+    token terms; cispo bounds a token's weight instead of clipping its update, by 5 or trainer_args.epsilon_high.
+    scale_advantages: what an advantage is divided by: the deviation of its group, that of the batch, or nothing; Dr.
+    GRPO is `loss_type: dr_grpo` with none. normalization: over the whole completion, or the same weight for each
+    segment (advantages.py). iterations: passes over one set of rollouts. separate: false gives every token the
+    advantage of the summed reward. max_completion_tokens: both length windows with tags need 1,024.
     """
 
     max_updates: PositiveInt = 1000
@@ -206,7 +208,8 @@ class RlConfig(_Stage):
     temperature: PositiveFloat = 1.0
     max_completion_tokens: PositiveInt = 1024
     iterations: PositiveInt = 1
-    loss_type: Literal["grpo", "dr_grpo", "dapo", "bnpo"] = "grpo"
+    loss_type: Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo"] = "grpo"
+    scale_advantages: Literal["group", "batch", "none"] = "group"
     normalization: Literal["completion", "segment"] = "completion"
     separate: bool = True
 

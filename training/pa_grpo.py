@@ -24,7 +24,7 @@ from transformers import TrainerCallback
 from trl.trainer.grpo_config import GRPOConfig
 
 from curation.errors import ConfigError
-from training.advantages import Normalization
+from training.advantages import Normalization, Scale
 from training.collate import Collator
 from training.config import TrainConfig
 from training.judging import ObservationJudge
@@ -34,20 +34,21 @@ from training.ranks import check_launch
 from training.restore import RestoringTrainer
 from training.rewards import RewardConfig
 from training.sampled import Rollouts
+from training.trainer_args import check_trainer_args
 from training.vision_rollouts import VisionGRPOTrainer
 
 # Where TRL 1.16 or transformers is not plain GRPO by default, or might cease to be.
 _PLAIN_GRPO: Final[Mapping[str, Any]] = {
-    "scale_rewards": "group",
+    "scale_rewards": "group",  # of the sum that TRL logs; what tokens are paid is rl.scale_advantages
     "multi_objective_aggregation": "sum_then_normalize",
     "importance_sampling_level": "token",
-    "epsilon_high": None,
     "delta": None,
     "use_bias_correction_kl": False,
     "off_policy_mask_threshold": None,
     "mask_truncated_completions": False,
     "top_entropy_quantile": 1.0,
     "entropy_coef": 0.0,
+    "disable_dropout": True,
     "use_adaptive_entropy": False,
     "sync_ref_model": False,
     "shuffle_dataset": True,
@@ -59,6 +60,8 @@ _PLAIN_GRPO: Final[Mapping[str, Any]] = {
     "vllm_importance_sampling_correction": False,
     "use_transformers_continuous_batching": False,
 }
+# Of a token, where the loss is CISPO: it clips no update but bounds this weight (ScaleRL; there is no lower bound).
+CISPO_MAX_WEIGHT: Final = 5.0
 # Assumptions: Video-R1's scripts (VideoP2R section 5 does not say).
 _OPTIMISER: Final[Mapping[str, Any]] = {
     "lr_scheduler_type": "cosine",
@@ -69,15 +72,15 @@ _OPTIMISER: Final[Mapping[str, Any]] = {
 
 
 def grpo_args(config: TrainConfig, folder: Path) -> GRPOConfig:
-    """TRL's arguments for section `rl`; checkpoints go to folder/checkpoints. `trainer_args` has the last word.
+    """TRL's arguments for section `rl`; checkpoints go to folder/checkpoints. `trainer_args` has the last word
+    on what it may set (trainer_args.py).
 
-    Raises ConfigError, one line, for what TRL refuses: an unknown field, completions that make no whole groups; for a
-    launch that cannot be (`check_launch`); and for a checkpoint_every at which completions would still be in use,
-    because a checkpoint does not hold them.
+    Raises ConfigError, one line, for a field that it may not set; for what TRL refuses, such as completions that make
+    no whole groups; for a launch that cannot be (`check_launch`); and for a checkpoint_every at which completions would
+    still be in use, because a checkpoint does not hold them.
     """
     rl = config.rl
-    if unknown := sorted(set(rl.trainer_args) - {field.name for field in fields(GRPOConfig)}):
-        raise ConfigError(f"rl.trainer_args.{unknown[0]} is no field of TRL's GRPOConfig. Correct or remove it.")
+    check_trainer_args("rl", rl.trainer_args, {field.name for field in fields(GRPOConfig)})
     ours = {
         "output_dir": str(folder / "checkpoints"),
         "seed": config.seed,
@@ -91,6 +94,7 @@ def grpo_args(config: TrainConfig, folder: Path) -> GRPOConfig:
         "temperature": rl.temperature,
         "loss_type": rl.loss_type,
         "epsilon": rl.clip_eps,
+        "epsilon_high": CISPO_MAX_WEIGHT if rl.loss_type == "cispo" else None,
         "beta": rl.beta,
         "bf16": config.model.dtype == "bfloat16",
         "fp16": config.model.dtype == "float16",
@@ -149,6 +153,7 @@ class PAGRPOTrainer(RestoringTrainer, ProcessGRPOTrainer, VisionGRPOTrainer):
         judge: ObservationJudge | None,
         normalization: Normalization = "completion",
         separate: bool = True,
+        scale: Scale = "group",
         on_rollouts: Callable[[Rollouts], None] | None = None,
         callbacks: Sequence[TrainerCallback] = (),
         peft_config: Any = None,
@@ -171,6 +176,7 @@ class PAGRPOTrainer(RestoringTrainer, ProcessGRPOTrainer, VisionGRPOTrainer):
             judge=judge,
             normalization=normalization,
             separate=separate,
+            scale=scale,
             on_rollouts=on_rollouts,
             callbacks=list(callbacks),
             peft_config=peft_config,

@@ -26,7 +26,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from curation.errors import ConfigError
 from curation.schema import Question
-from training.advantages import Normalization, process_advantages, token_advantages
+from training.advantages import Normalization, Scale, process_advantages, token_advantages
 from training.grpo_metrics import (
     PROCESSES,
     TOTAL,
@@ -70,8 +70,8 @@ class ProcessGRPOTrainer(GRPOTrainer):
     """GRPOTrainer whose rows are questions of the published format.
 
     judge: may be None when perception is not rewarded. separate: False gives all tokens the advantage of the summed
-    reward. on_rollouts: gets the Rollouts of every generation, on the main process; give it on all or on none. Raises
-    ConfigError when a judge is missing, or where the tokenizer is not byte-level.
+    reward. scale: of the advantages. on_rollouts: gets the Rollouts of every generation, on the main process; give it
+    on all or on none. Raises ConfigError when a judge is missing, or where the tokenizer is not byte-level.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class ProcessGRPOTrainer(GRPOTrainer):
         judge: ObservationJudge | None,
         normalization: Normalization = "completion",
         separate: bool = True,
+        scale: Scale = "group",
         on_rollouts: Callable[[Rollouts], None] | None = None,
         **options: Any,
     ) -> None:
@@ -90,6 +91,7 @@ class ProcessGRPOTrainer(GRPOTrainer):
         self._judge = judge
         self._normalization: Normalization = normalization
         self._separate = separate
+        self._scale: Scale = scale
         self._on_rollouts = on_rollouts
         self._rows: Sequence[Mapping[str, Any]] = ()
         self._generation: _Generation | None = None
@@ -176,6 +178,7 @@ class ProcessGRPOTrainer(GRPOTrainer):
             reasoning_B if config.reasoning else None,
             self._group_size(),
             separate=self._separate,
+            scale=self._scale,
         )
 
     # The loss is TRL's; beside it stand its clipping and its KL, per process.
@@ -202,9 +205,13 @@ class ProcessGRPOTrainer(GRPOTrainer):
         logps_BT, advantages_BT = self._policy_logps_BT, inputs["advantages"]
         old_BT = inputs.get("old_per_token_logps")
         ratio_BT = torch.ones_like(logps_BT) if old_BT is None else (logps_BT - old_BT).exp()
-        too_low_BT = (ratio_BT < 1 - self.epsilon_low) & (advantages_BT < 0)
-        too_high_BT = (ratio_BT > 1 + self.epsilon_high) & (advantages_BT > 0)
-        values = {"clip_ratio": too_low_BT | too_high_BT}
+        if self.loss_type == "cispo":  # which bounds the weight from above alone
+            clipped_BT = (ratio_BT > self.epsilon_high) & (advantages_BT > 0)
+        else:
+            too_low_BT = (ratio_BT < 1 - self.epsilon_low) & (advantages_BT < 0)
+            too_high_BT = (ratio_BT > 1 + self.epsilon_high) & (advantages_BT > 0)
+            clipped_BT = too_low_BT | too_high_BT
+        values = {"clip_ratio": clipped_BT}
         if "ref_per_token_logps" in inputs:
             distance_BT = inputs["ref_per_token_logps"] - logps_BT
             values["kl"] = distance_BT.exp() - distance_BT - 1

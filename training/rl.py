@@ -60,6 +60,7 @@ def train_rl(config: TrainConfig, base: ModelConfig, rows: TrainingRows, folder:
             judge=judge,
             normalization=config.rl.normalization,
             separate=config.rl.separate,
+            scale=config.rl.scale_advantages,
             on_rollouts=save,
             callbacks=[callback],
             peft_config=lora_config(config.adapter("rl")),

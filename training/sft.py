@@ -28,6 +28,7 @@ from training.models import Processor, load_processor, load_trainable
 from training.ranks import check_launch
 from training.restore import RestoringTrainer
 from training.run_record import FinishedStage
+from training.trainer_args import check_trainer_args
 from training.update_progress import UpdateProgress
 
 # Assumptions: Video-R1's scripts (VideoP2R section 5 does not say).
@@ -49,13 +50,15 @@ _FIXED: Final[Mapping[str, Any]] = {
 
 
 def sft_args(config: TrainConfig, folder: Path) -> Any:
-    """TRL's arguments for section `sft`; `trainer_args` has the last word. Raises ConfigError for what TRL refuses."""
+    """TRL's arguments for section `sft`; `trainer_args` has the last word on what it may set (trainer_args.py).
+
+    Raises ConfigError for a field that it may not set, and for what TRL refuses.
+    """
     sft = config.sft
-    if unknown := sorted(set(sft.trainer_args) - {field.name for field in fields(SFTConfig)}):
-        raise ConfigError(f"sft.trainer_args.{unknown[0]} is no field of TRL's SFTConfig. Correct or remove it.")
     if fixed := sorted(set(sft.trainer_args) & set(_FIXED)):
         value = _FIXED[fixed[0]]
         raise ConfigError(f"sft.trainer_args.{fixed[0]} must stay {value}, for rows to keep their media. Remove it.")
+    check_trainer_args("sft", sft.trainer_args, {field.name for field in fields(SFTConfig)})
     ours = {
         "output_dir": str(folder / "checkpoints"),
         "seed": config.seed,
