@@ -1,22 +1,28 @@
-"""Still pictures as one-frame media, upright and on white, through Pillow.
+"""Picture files, upright and on white, through Pillow: still ones as one-frame media, moving ones as clips.
 
-Read: PNG, JPEG, WebP, GIF, BMP, TIFF and BigTIFF, AVIF, JPEG 2000. Other picture formats are refused by name.
+Read: PNG, JPEG, WebP, GIF, BMP, TIFF and BigTIFF, AVIF, JPEG 2000. Other picture formats are refused by name. One rule
+for all that move (GIF, WebP, APNG, AVIF): a file that shows more than one frame is a clip, and no still picture.
 """
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from curation.clip import Sampled, frames_of, spread_over
 from curation.errors import MediaError, without_paths
+from curation.gops import Span
+
+T = TypeVar("T")
 
 Image.init()  # registers every format; Image.open(formats=...) fails on one that is not
 _FORMATS: Final = tuple({"PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000"} & Image.OPEN.keys())
@@ -29,6 +35,7 @@ _REFUSED: Final = {
     b"8BPS": "PSD", b"DDS ": "DDS", b"\0\0\1\0": "ICO", b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL ": "JPEG XL",
     b"v/1\1": "OpenEXR", b"#?RADIANCE": "HDR", b"%PDF": "PDF", b"%!PS": "PostScript",
 }  # fmt: skip
+_MOVING: Final = ("GIF", "WEBP", "PNG", "AVIF")  # a TIFF or MPO of several pages does not move
 _AVIF_BRANDS: Final = {b"avif", b"avis"}
 _HEIF_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _TGA: Final = re.compile(rb".[\0\1][\1\2\3\x09\x0a\x0b]", re.DOTALL)  # it has no signature: its suffix counts too
@@ -42,22 +49,22 @@ class Picture:
     format: str
 
 
-def media_kind(path: Path) -> Literal["image", "video"]:
-    """What the first bytes tell, whatever the file is called. A GIF that moves is a video.
+def media_kind(path: Path) -> Literal["image", "animation", "video"]:
+    """What the bytes tell, whatever the file is called. Raises MediaError.
 
-    Of other animated pictures (WebP, APNG, AVIF) the first frame counts, so they are images. Raises MediaError:
-    unsupported for a picture format that is not read, corrupt.
+    unsupported: a picture format that is not read. corrupt: a picture that cannot be decoded.
     """
     with path.open("rb") as file:
         head = file.read(256)
     brands = _brands(head)
     if (name := _refused_format(head, brands, path.suffix.lower())) is not None:
         raise MediaError("unsupported", f"{name} files are not read; convert it to PNG or JPEG")
-    if head.startswith(b"GIF8"):
-        with _opened(path) as image:
-            return "video" if getattr(image, "is_animated", False) else "image"
     is_webp = head.startswith(b"RIFF") and head[8:12] == b"WEBP"
-    return "image" if head.startswith(_SIGNATURES) or is_webp or brands & _AVIF_BRANDS else "video"
+    if not (head.startswith(_SIGNATURES) or is_webp or brands & _AVIF_BRANDS):
+        return "video"
+    with _opened(path) as image:
+        moves = image.format in _MOVING and getattr(image, "n_frames", 1) > 1
+    return "animation" if moves else "image"
 
 
 def _brands(head: bytes) -> set[bytes]:
@@ -78,14 +85,53 @@ def _refused_format(head: bytes, brands: set[bytes], suffix: str) -> str | None:
 
 
 def read_picture(path: Path, *, max_source_pixels: int) -> Picture:
-    """Decode the whole picture (its first frame), turned by its EXIF orientation. Raises MediaError."""
+    """Decode the whole picture, turned by its EXIF orientation. Raises MediaError."""
     with _opened(path) as image:
-        width, height = image.size
-        if width * height > max_source_pixels:
-            raise MediaError("too_large", f"{width}x{height} pixels, the limit is {max_source_pixels}")
+        _check_size(image, max_source_pixels)
         name = (image.format or "").lower()
         image.load()
         return Picture(_on_white(_upright(image)), name)
+
+
+def sample_animation(
+    path: Path,
+    num_frames: int,
+    convert: Callable[[Image.Image], T],
+    *,
+    max_source_pixels: int,
+    span: Span | None = None,
+) -> Sampled[T]:
+    """The frames of a moving picture as `clip.sample_clip` gives those of a video. Raises MediaError as `read_picture`.
+
+    A frame that is to be shown for 10 ms or less is shown for 100 ms, as browsers do.
+    """
+    with _opened(path) as image:
+        _check_size(image, max_source_pixels)
+        ends_s = list(accumulate(_durations_s(image)))
+        starts_s = [0.0, *ends_s[:-1]]
+        inside = frames_of(span, starts_s)
+        indices = spread_over(inside, num_frames)
+        frames = []
+        for index in indices:
+            image.seek(index)
+            frames.append(convert(_on_white(image)))
+    duration_s = ends_s[inside[-1]] - starts_s[inside[0]]
+    times_s = tuple(starts_s[index] for index in indices)
+    return Sampled(tuple(frames), tuple(indices), times_s, len(inside), duration_s, len(inside) / duration_s)
+
+
+def _durations_s(image: Image.Image) -> Iterator[float]:
+    for index in range(getattr(image, "n_frames", 1)):
+        image.seek(index)
+        image.load()  # some formats tell only then
+        duration_ms = float(image.info.get("duration") or 0)
+        yield (duration_ms if duration_ms > 10 else 100.0) / 1000
+
+
+def _check_size(image: Image.Image, max_source_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_source_pixels:
+        raise MediaError("too_large", f"{width}x{height} pixels, the limit is {max_source_pixels}")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -23,7 +24,7 @@ from curation.clip import frames_of, read_headers, sample_clip, spread_over
 from curation.config import Config
 from curation.errors import ConfigError, MediaError
 from curation.gops import Span
-from curation.pictures import media_kind, read_picture
+from curation.pictures import media_kind, read_picture, sample_animation
 from curation.resizing import RGB, Resizer
 
 # Raised by hand when the same file would give other frames, times or measures, so that caches and media manifests of
@@ -145,17 +146,19 @@ def read_frames(path: Path, config: VideoConfig, span: Span | None = None) -> Fr
     any; ConfigError when decord is asked for and not installed.
     """
     check_file(path, config)
-    if media_kind(path) == "image":
+    kind, max_source_pixels = media_kind(path), config.max_source_pixels
+    if kind == "image":
         frames_of(span, (0.0,))
-        picture = read_picture(path, max_source_pixels=config.max_source_pixels).image
-        height, width = fitted_size(picture.height, picture.width, config)
-        frame = np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
+        frame = _fit_picture(read_picture(path, max_source_pixels=max_source_pixels).image, config)
         return Frames(frame[np.newaxis], (0,), (0.0,), 1, None, "image")
-    if config.reader == "decord":
+    if kind == "animation":
+        fit = partial(_fit_picture, config=config)
+        sampled = sample_animation(path, config.num_frames, fit, max_source_pixels=max_source_pixels, span=span)
+    elif config.reader == "decord":
         return _read_by_decord(path, config, span)
-    sampled = sample_clip(
-        path, config.num_frames, _Fitting(config), max_source_pixels=config.max_source_pixels, span=span
-    )
+    else:
+        fitting = _Fitting(config)
+        sampled = sample_clip(path, config.num_frames, fitting, max_source_pixels=max_source_pixels, span=span)
     return Frames(
         np.stack(sampled.frames),
         sampled.indices,
@@ -172,11 +175,16 @@ def probe(path: Path, config: VideoConfig) -> Probe:
     Raises MediaError as `read_frames` does.
     """
     check_file(path, config)
-    if media_kind(path) == "image":
+    kind = media_kind(path)
+    if kind != "video":
         picture = read_picture(path, max_source_pixels=config.max_source_pixels)
         width, height = picture.image.size
         fitted_size(height, width, config)
-        return Probe("image", picture.format, picture.format, None, 1, width, height, None, 0)
+        name = picture.format
+        if kind == "image":
+            return Probe("image", name, name, None, 1, width, height, None, 0)
+        moving = sample_animation(path, 1, _size, max_source_pixels=config.max_source_pixels)
+        return Probe("video", name, name, moving.duration_s, moving.num_source_frames, width, height, moving.fps, 0)
     headers = read_headers(path, max_source_pixels=config.max_source_pixels)
     sampled = sample_clip(path, config.num_frames, _shape, max_source_pixels=config.max_source_pixels)
     height, width, num_quarters = sampled.frames[0]
@@ -212,6 +220,15 @@ def check_file(path: Path, config: VideoConfig) -> None:
 def fitted_size(height: int, width: int, config: VideoConfig) -> tuple[int, int]:
     """The (height, width) of a resized frame of this source size. Raises MediaError (aspect_ratio)."""
     return smart_resize(height, width, min_pixels=config.min_pixels, max_pixels=config.max_pixels)
+
+
+def _fit_picture(picture: Image.Image, config: VideoConfig) -> RGB:
+    height, width = fitted_size(picture.height, picture.width, config)
+    return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _size(picture: Image.Image) -> tuple[int, int]:
+    return picture.size
 
 
 def _num_quarters(frame: av.VideoFrame) -> int:

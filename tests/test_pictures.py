@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from curation.errors import MediaError, without_paths
+from curation.gops import Span
 from curation.media import resolve_media
 from curation.video import VideoConfig, probe, read_frames
+from tests import clips
 
 CONFIG = VideoConfig(min_pixels=28 * 28)
 RED = (250, 10, 10)
@@ -178,3 +180,61 @@ def test_a_name_is_found_in_another_unicode_spelling(tmp_path, on_disk, asked):
     with pytest.raises(MediaError) as caught:
         resolve_media(tmp_path / "Fräulein", unicodedata.normalize(asked, "../Fräulein/Über año.mp4"))
     assert caught.value.reason in ("outside_root", "missing")
+
+
+MOVING = {"GIF": {}, "WEBP": {"lossless": True}, "PNG": {}, "AVIF": {"quality": 95}}
+DURATIONS_MS = [100, 250, 40, 700, 90, 120]
+
+
+def animation(format: str, durations_ms: list[int] = DURATIONS_MS, size: tuple[int, int] = (75, 43)) -> bytes:
+    """Frames that can be told apart, a single duration each."""
+    frames = [Image.fromarray(clips.draw_frame(number * 9 + 1, size)) for number in range(len(durations_ms))]
+    options = {"append_images": frames[1:], "duration": durations_ms, "save_all": True, **MOVING[format]}
+    return saved(format, frames[0], **options)
+
+
+@pytest.mark.parametrize("format", MOVING)
+def test_every_moving_picture_is_a_clip_with_its_own_times(tmp_path, format):
+    path = write(tmp_path, animation(format))
+    frames = read_frames(path, VideoConfig(num_frames=4, min_pixels=75 * 43))
+    assert (frames.kind, frames.num_source_frames, frames.indices) == ("video", 6, (0, 2, 3, 5))
+    assert frames.timestamps_s == pytest.approx((0.0, 0.35, 0.39, 1.18))
+    assert [clips.frame_number(frame) for frame in frames.frames] == [1, 19, 28, 46]
+    found = probe(path, CONFIG)
+    assert (found.kind, found.num_frames, found.width, found.height) == ("video", 6, 75, 43)
+    assert (found.duration_s, found.fps) == (pytest.approx(1.3), pytest.approx(6 / 1.3))
+
+
+@pytest.mark.parametrize("format", MOVING)
+def test_a_part_of_a_moving_picture_is_sampled_alike(tmp_path, format):
+    path = write(tmp_path, animation(format))
+    frames = read_frames(path, VideoConfig(num_frames=9), Span(0.3, 1.0))
+    assert frames.indices == (2, 3) and frames.num_source_frames == 2
+
+
+@pytest.mark.parametrize("format", MOVING)
+def test_a_moving_picture_of_one_frame_stands_still(tmp_path, format):
+    assert probe(write(tmp_path, animation(format, [100])), CONFIG).kind == "image"
+
+
+def test_a_gif_frame_of_no_time_is_shown_as_browsers_do(tmp_path):
+    frames = read_frames(write(tmp_path, animation("GIF", [0, 0, 50])), CONFIG)
+    assert frames.timestamps_s == pytest.approx((0.0, 0.1, 0.2))
+
+
+@pytest.mark.parametrize("format", MOVING)
+@given(kept=st.integers(20, 4000), junk=st.binary(max_size=9))
+def test_a_torn_moving_picture_is_read_or_refused(tmp_path_factory, format, kept, junk):
+    path = tmp_path_factory.mktemp("torn") / "a"
+    path.write_bytes(animation(format, [100, 100])[:kept] + junk)
+    try:
+        assert read_frames(path, CONFIG).frames.size
+    except MediaError as fault:
+        assert "/" not in str(fault)
+
+
+def test_pages_are_no_movement(tmp_path):
+    pages = [Image.new("RGB", (20, 20), RED) for _ in range(3)]
+    assert (
+        probe(write(tmp_path, saved("TIFF", pages[0], save_all=True, append_images=pages[1:])), CONFIG).kind == "image"
+    )
