@@ -28,9 +28,16 @@ JUDGE_SCHEMA: Final[Mapping[str, Any]] = {
     "additionalProperties": False,
 }
 
-_TAGGED: Final = re.compile(r"(.*)<judgement>(Yes|No)</judgement>", re.DOTALL)
-# Anything that reads like a judgement tag, well-formed or not, in either spelling.
-_TAG_LIKE: Final = re.compile(r"<[</\s]*judge?ment\b", re.IGNORECASE)
+_JUDGEMENT: Final = r"judge?ment"  # in either spelling
+_TAGGED: Final = re.compile(
+    rf"(.*)<\s*{_JUDGEMENT}\s*>\s*(yes|no)\s*(?:\.\s*)?<\s*/\s*{_JUDGEMENT}\s*>\s*\.?", re.DOTALL | re.IGNORECASE
+)
+# Anything that reads like a judgement tag, well-formed or not; runs that do not are consumed, which keeps it linear.
+_TAG_LIKE: Final = re.compile(rf"<[</\s]*+({_JUDGEMENT}\b)?", re.IGNORECASE)
+_FENCED: Final = re.compile(r"(```+|~~~+)[ \t]*\w*[ \t]*\r?\n(.*)\n[ \t]*\1", re.DOTALL)
+_VERDICT_KEY: Final = re.compile(rf"{_JUDGEMENT}|verdict", re.IGNORECASE)
+_THINKING: Final = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
+_END_OF_THINKING: Final = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _OBJECT_START: Final = re.compile(r'\{(?=\s*")')
 
 
@@ -73,29 +80,38 @@ def read_verdict(reply: str, stop_reason: str | None) -> Verdict | None:
 def parse_verdict(reply: str) -> Verdict | None:
     """None when the judge did not answer in form: the row stays unscored and is counted. Never a guess.
 
-    In form is one JSON object with exactly the keys of JUDGE_SCHEMA and nothing around, or a text that ends with the
-    only judgement tag in it.
+    In form is one JSON object with the keys of JUDGE_SCHEMA and nothing around, or a text that ends with the only
+    judgement tag in it. Near enough are: thinking before it (up to the last </think>), a code fence around it, yes and
+    no in any case, white space and a full stop about tag and word, raw line breaks in a JSON string, and further keys
+    of which none is a second verdict. Thinking that does not end is no verdict, whatever it says.
     """
     reply = reply.strip()
+    if not reply.startswith("{"):
+        reply = _END_OF_THINKING.split(reply)[-1].strip()
+    if fenced := _FENCED.fullmatch(reply):
+        reply = fenced[2].strip()
     return _parse_object(reply) if reply.startswith("{") and reply.endswith("}") else _parse_tagged(reply)
 
 
 def _parse_object(reply: str) -> Verdict | None:
     try:
-        pairs = json.loads(reply, object_pairs_hook=list)
+        pairs = json.loads(reply, object_pairs_hook=list, strict=False)
     except (ValueError, RecursionError):
         return None
-    match sorted(pairs, key=lambda pair: pair[0]):
-        case [("explanation", str(explanation)), ("judgement", "Yes" | "No" as judgement)]:
-            return Verdict(judgement == "Yes", explanation.strip())
+    explanations = [value for key, value in pairs if key == "explanation"]
+    judgements = [value for key, value in pairs if _VERDICT_KEY.search(key)]
+    match explanations, judgements:
+        case [str(explanation)], [str(judgement)] if "judgement" in dict(pairs):
+            word = judgement.strip().removesuffix(".").strip().lower()
+            return Verdict(word == "yes", explanation.strip()) if word in ("yes", "no") else None
     return None
 
 
 def _parse_tagged(reply: str) -> Verdict | None:
     match = _TAGGED.fullmatch(reply)
-    if match is None or len(_TAG_LIKE.findall(reply)) != 2:
+    if match is None or sum(map(bool, _TAG_LIKE.findall(reply))) != 2 or _THINKING.search(reply):
         return None
-    return Verdict(match[2] == "Yes", match[1].strip())
+    return Verdict(match[2].lower() == "yes", match[1].strip())
 
 
 def _fence(name: str, nonce: str, text: str) -> str:

@@ -45,17 +45,11 @@ def test_both_forms_of_a_verdict_are_read(word):
         "Yes",
         "No.",
         "The answer is Yes",
-        "<judgement>yes</judgement>",
-        "<judgement>YES</judgement>",
-        "<judgement>Yes.</judgement>",
-        "<judgement> Yes </judgement>",
         "<judgement></judgement>",
         "<judgement>Maybe</judgement>",
         "<judgement>Yes",
         "Yes</judgement>",
-        "<Judgement>Yes</Judgement>",
         "<judgement>Yes</judgement> because",
-        "<judgement>Yes</judgement>.",
         "**<judgement>Yes</judgement>**",
         "<judgement>Yes</judgement><judgement>Yes</judgement>",
         "<judgement>No</judgement> or rather <judgement>Yes</judgement>",
@@ -66,17 +60,14 @@ def test_both_forms_of_a_verdict_are_read(word):
         "{}",
         "{",
         '{"judgement": "Yes"}',
-        '{"explanation": "x", "judgement": "yes"}',
         '{"explanation": "x", "judgement": true}',
         '{"explanation": null, "judgement": "Yes"}',
-        '{"explanation": "x", "judgement": "Yes", "confidence": 1}',
         '{"explanation": "x", "judgement": "No", "judgement": "Yes"}',
         '{"explanation": "x", "judgement": ["No"], "judgement": "Yes"}',
         '{"explanation": "x", "judgement": ["Yes"]}',
         '{"explanation": {"a": 1}, "judgement": "Yes"}',
         '[{"explanation": "x", "judgement": "Yes"}]',
         '{"explanation": "x", "judgement": "Yes"} {"explanation": "x", "judgement": "Yes"}',
-        '```json\n{"explanation": "x", "judgement": "Yes"}\n```',
         'Here it is: {"explanation": "x", "judgement": "Yes"}',
         '{"explanation": "x", "judgement": "Yes"',
         '{"a":' * 100_000 + "}",
@@ -84,6 +75,75 @@ def test_both_forms_of_a_verdict_are_read(word):
 )
 def test_a_reply_out_of_form_is_no_verdict_and_never_a_guess(reply):
     assert parse_verdict(reply) is None
+
+
+JSON = '{"explanation": "seen", "judgement": "WORD"}'
+TAG = "seen\n<judgement>WORD</judgement>"
+NEAR_FORMS = [
+    f"```json\n{JSON}\n```", f"```\n{JSON}\n```", f"~~~ JSON\n\n{JSON}\n~~~\n", f"```xml\n{TAG}\n```",
+    f"<think>Yes or no? No.</think>\n{JSON}", f"Yes or no?</think>{JSON}", f"<think></think>\n\n```json\n{JSON}\n```",
+    f"<think>Perhaps <judgement>No</judgement>, or Yes.</think>{TAG}", f"<Thinking>Well.</Thinking>{TAG}",
+    JSON.replace("WORD", "WORD."), JSON.replace("WORD", " WORD "), JSON.replace("WORD", "word"),
+    JSON.replace("seen", "\n\tseen\r\n"), JSON.replace("}", ', "confidence": 0.9, "steps": ["no", "yes"]}'),
+    TAG.replace("WORD", "WORD."), TAG.replace("WORD", " WORD\n"), TAG.replace("WORD", "word"), f"{TAG}.", f"{TAG} .\n",
+    TAG.replace("judgement", "Judgement"), TAG.replace("judgement", "judgment"), TAG.replace("judgement", " judgement "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("word", ["Yes", "No"])
+@pytest.mark.parametrize("reply", NEAR_FORMS)
+def test_a_verdict_in_a_near_form_is_read(reply, word):
+    other = {"Yes": "yes", "No": "no"}[word]
+    assert parse_verdict(reply.replace("WORD", word).replace("word", other)) == Verdict(word == "Yes", "seen")
+
+
+@pytest.mark.parametrize("reply", NEAR_FORMS)
+@pytest.mark.parametrize(
+    "word", ["Yes and No", "Yes or No", "Maybe", "Not sure", "", "Yes, mostly", "**Yes**", "true", "1"]
+)
+def test_a_near_form_without_one_clear_word_stays_unscored(reply, word):
+    assert parse_verdict(reply.replace("WORD", word).replace("word", word)) is None
+
+
+@given(
+    st.sampled_from(["", "<think>Hm, no.</think>", "Hm.\n</think>\n", "<think>{}</think>"]),
+    st.sampled_from([("", ""), ("```json\n", "\n```"), ("```\n", "\n```  ")]),
+    st.sampled_from(["yes", "Yes", "YES", "no", "No", "NO"]),
+    st.sampled_from(["{}", "{}.", " {} ", "\n{} ."]),
+    st.booleans(),
+    st.text(alphabet=st.sampled_from("ab.,\n\t'"), max_size=20),
+)
+def test_near_forms_combine(thinking, fence, word, dressed, as_json, explanation):
+    inner = dressed.format(word)
+    if as_json:
+        body = '{"explanation": "%s", "extra": null, "judgement": "%s"}' % (explanation, inner)
+    else:
+        body = f"{explanation}<judgement>{inner}</judgement>"
+    verdict = parse_verdict(f"{thinking}{fence[0]}{body}{fence[1]}")
+    assert verdict is not None
+    assert (verdict.sufficient, verdict.reason) == (word.lower() == "yes", explanation.strip())
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "**Yes**", "I'm sorry, I cannot help with that.", "<think>It must be <judgement>Yes</judgement>",
+        "<think>So: <judgement>Yes</judgement></think>", "<think>It is</think>Yes", f"{JSON}\n```", f"```json\n{JSON}",
+        f"```json\n{JSON}\n``` because", '{"explanation": "x", "judgement": "Yes", "final_judgement": "No"}',
+        '{"explanation": "x", "judgement": "Yes", "verdict": "No"}', '{"explanation": "x", "verdict": "Yes"}',
+        '{"explanation": "x", "explanation": "y", "judgement": "Yes"}',
+    ],
+)  # fmt: skip
+def test_a_contradiction_or_an_unfinished_thought_stays_unscored(reply):
+    assert parse_verdict(reply.replace("WORD", "Yes")) is None
+
+
+@pytest.mark.parametrize(
+    "piece", ["<", " ", "< ", "<judgement>yes ", "</think>", "```\n", "{", "<judgement>", "yes", "\n"]
+)
+def test_a_hostile_reply_is_parsed_in_linear_time(piece):
+    for reply in (piece * 100_000, f"{piece * 100_000}<judgement>Yes</judgement>", "<judgement>yes" + piece * 100_000):
+        parse_verdict(reply)
 
 
 @given(st.text(max_size=200))
