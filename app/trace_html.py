@@ -15,6 +15,7 @@ from app.charts import RL_WINDOWS, quiet, render_length
 from app.markup import fill, join, link, visible
 from app.reasons import STEPS, reason_in_words
 from curation.schema import INSUFFICIENT, SUFFICIENT
+from curation.scoring.choice import show_options
 from curation.tasks import score_answer
 from curation.trace import BLOCKS
 
@@ -180,7 +181,7 @@ def render_question(row: Row, *, show_answered: bool = False) -> Markup:
     answered = _named(options, row.get("answer")) if show_answered else frozenset()
     items = join(
         _option(option, is_gold=place in gold_places, is_answered=place in answered)
-        for place, option in enumerate(options)
+        for place, option in enumerate(show_options(row.get("problem_type"), options))
     )
     listed = fill('<ul class="vp-options">{}</ul>', items) if options else Markup("")
     if gold is None:

@@ -29,6 +29,7 @@ from curation.publication import PAPER, Publication, license_fields, render_cita
 from curation.release_compare import ReleaseComparison
 from curation.report import Maker, Report
 from curation.schema import CONFIGS, INSUFFICIENT, PROBLEM_TYPES, REJECTED, SCHEMA_VERSION, SUFFICIENT
+from curation.scoring.choice import show_options
 from curation.stats import PAPER_KEPT
 
 __all__ = ["Checks", "Publication", "render_card", "render_citation", "render_license", "write_card"]
@@ -55,7 +56,7 @@ COLUMN_MEANING: Final[Mapping[str, str]] = {
     "id": "stable hash of source path, problem and options",
     "problem_id": "the source's own number",
     "problem": "the question",
-    "options": "the choices, letters inside the text; empty unless multiple choice",
+    "options": "the choices as in the source; where they bear no letters, those of multiple choice are A, B, C ...",
     "data_type": "image or video",
     "problem_type": "multiple choice, numerical, OCR, free-form or regression",
     "solution": "the gold answer inside answer tags, as upstream",
@@ -241,7 +242,7 @@ def _render_example(folder: Path) -> Markdown | None:
 
 
 def _quote(row: Mapping[str, Any]) -> Markdown:
-    options = " ".join(row["options"] or ())
+    options = " ".join(show_options(row["problem_type"], row["options"] or ()))
     parts = {
         f"Question ({row['data_type']}, {row['problem_type']})": f"{row['problem']} {options}",
         "Observation": row["observation"],

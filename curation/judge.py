@@ -66,7 +66,7 @@ def judge_text(prompt: Prompt, question: Question, observation: str) -> str:
     return render_judge_prompt(
         prompt,
         data_type=question.data_type,
-        question=render_question(question.problem, question.options),
+        question=render_question(question.problem, question.options, question.problem_type),
         answer=answer_text(question.solution),
         observation=observation,
     )

@@ -82,7 +82,7 @@ def make_plan(
         text = render_trace_prompt(trace_prompt, record)
         plan.generate_input_tokens += len(text) / _CHARACTERS_PER_TOKEN + visual_tokens(video, record.data_type)
         plan.generate_output_tokens += assumptions.observation_tokens + assumptions.think_tokens
-        judged = len(judge_prompt.text) + len(render_question(record.problem, record.options))
+        judged = len(judge_prompt.text) + len(render_question(record.problem, record.options, record.problem_type))
         plan.judge_input_tokens += judged / _CHARACTERS_PER_TOKEN + assumptions.observation_tokens
         plan.judge_output_tokens += assumptions.judge_output_tokens
     plan.num_media = len(uses)

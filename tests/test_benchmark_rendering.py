@@ -71,7 +71,7 @@ def test_an_answer_in_the_form_that_is_asked_for_scores_by_both_protocols(kind, 
 @pytest.mark.parametrize("kind", sorted(FORM_SENTENCES))
 def test_kinds_that_curation_does_not_know_get_a_sentence_of_their_own_before_the_options(kind):
     question = question_of(kind)
-    expected = render_question(f"What moves?\n{FORM_SENTENCES[kind]}", question.options)
+    expected = render_question(f"What moves?\n{FORM_SENTENCES[kind]}", question.options, "free-form")
     assert expected in render_prompt(question, "direct", TRACE)
 
 

@@ -19,6 +19,7 @@ from typing import Final
 
 from curation.errors import ConfigError
 from curation.schema import Question
+from curation.scoring.choice import show_options
 
 TRACE_PROMPT: Final = "trace.txt"
 JUDGE_PROMPT: Final = "judge.txt"
@@ -101,15 +102,15 @@ def _read(source: Path | Traversable) -> Prompt:
         ) from error
 
 
-def render_question(problem: str, options: tuple[str, ...] | list[str]) -> str:
-    """The problem with its options, one a line; letters stand inside the options, as upstream."""
-    return "\n".join([problem, "Options:", *options]) if options else problem
+def render_question(problem: str, options: Sequence[str], problem_type: str = "multiple choice") -> str:
+    """The problem with its options, one a line, for whoever answers or judges it."""
+    return "\n".join([problem, "Options:", *show_options(problem_type, options)]) if options else problem
 
 
 def render_trace_prompt(prompt: Prompt, question: Question) -> str:
     """The text that a model gets beside the media of this question."""
     return prompt.fill(
-        question=render_question(question.problem, question.options),
+        question=render_question(question.problem, question.options, question.problem_type),
         data_type=question.data_type,
         answer_form=ANSWER_FORMS[question.problem_type],
     )

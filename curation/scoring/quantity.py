@@ -1,7 +1,8 @@
-"""Numbers as people and models write them: 1,000 = 1000, 4.0 = 4, 1/2 = 0.5, 1.5e3, $12, 12 cm, 50%, 3 million.
+"""Numbers as people and models write them: 1,000 = 1000, 4.0 = 4, 1/2 = 0.5, 1.5e3, $12, 12 cm, 50%, 3 million, four.
 
 A quantity is one number with at most one unit, as an exact fraction. Whatever holds a second number ("3 or 4", "10-12",
 "7:30"), hedges ("more than 5") or lies outside the range of a double ("nan", "inf", "1e999") is not a quantity.
+What leads up to a number, as in "The answer is 4" and "about 4", belongs to an answer and not to a quantity.
 """
 
 from __future__ import annotations
@@ -13,9 +14,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
+from curation.scoring.latex import plain_latex
+from curation.scoring.number_words import NUMBER_WORDS, read_number_words
+from curation.scoring.units import conversion, name_unit
+
 MAX_QUANTITY_CHARS: Final = 400  # longer than any double written out
 _MAX_DOUBLE: Final = Fraction(sys.float_info.max)
 _MAX_EXPONENT: Final = 400
+_TENTH: Final = Fraction(1, 10)
+_HUNDREDTH: Final = Fraction(1, 100)
 
 _SIGNS: Final = str.maketrans(
     dict.fromkeys("\u2212\u2012\u2013\u2014\ufe63\uff0d", "-") | {"\uff0b": "+", "\u2044": "/"}
@@ -32,7 +39,7 @@ _NUMBER: Final = rf"""
 """
 _QUANTITY: Final = re.compile(
     rf"""
-    (?:[A-Za-z]?\s*[=~\u2248]\s*)?                        # x =
+    (?:[A-Za-z\u0370-\u03ff]{{0,12}}\s*[=~\u2248]\s*)?       # x =
     (?P<before>[-+{_CURRENCY}\s]{{0,6}})
     (?:
         (?:(?P<whole>\d+)\s+)?(?P<numerator>\d+)\s*/\s*(?P<denominator>\d+)
@@ -43,37 +50,116 @@ _QUANTITY: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
+_MINUS: Final = re.compile(r"(?:minus|negative)\s+|-\s*", re.IGNORECASE)
 _SCALES: Final = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _ATTACHED_SCALES: Final = {"k": 3, "K": 3, "M": 6, "B": 9}  # 12k, but 300 K is a temperature
 _SECOND_NUMBER: Final = re.compile(r"(?<![^\W\d_])(?<!\^)(?<!\^-)\d")  # the 2 of cm2, m^2 and s^-1 is none
 _NOT_UNITS: Final = frozenset(
-    ("and", "or", "but", "not", "to", "than", "if", "plus", "minus", "times", "over", "by", "half", "dozen", "x")
+    (
+        *("and", "or", "but", "not", "to", "than", "if", "plus", "minus", "times", "over", "by", "half", "dozen", "x"),
+        *(
+            "at",
+            "least",
+            "most",
+            "more",
+            "less",
+            "fewer",
+            "maybe",
+            "perhaps",
+            "probably",
+            "possibly",
+            "nearly",
+            "almost",
+        ),
+        *NUMBER_WORDS,
+    )
 )
 _MAX_UNIT_WORDS: Final = 3
+_WHERE: Final = re.compile(
+    r"\s+(?:in (?:the |this )?(?:video|image|picture|photo|scene|clip|figure|frame)|in total|in all|altogether)\s*\.?$",
+    re.IGNORECASE,
+)
+_REPEATED: Final = re.compile(r"([^()]+)\(([^()]+)\)\.?")
+_PAIRS: Final = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019", "`": "`", "*": "*", "_": "_", "(": ")"}
+# "The answer is", "There are", "about", and both: what may stand before a number in an answer.
+_LEAD: Final = re.compile(
+    r"(?:(?:(?:so|thus|therefore|hence),?\s+)?"
+    r"(?:(?:(?:the|my)\s+)?(?:(?:correct|final|right|total)\s+)?(?:answer|result|value|number|total|count|sum)"
+    r"(?:\s*(?::|=)|\s+(?:is|would be|equals)(?:\s*:)?(?!\w))"
+    r"|(?:it|that|this|there|they)(?:\s+(?:is|are)|'s)|i (?:count|see|counted))\s*)?"
+    r"(?:(?:exactly|precisely|a total of|equal to|about|around|roughly|approximately|approx\.?|circa|ca\.)\s+)?",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """An exact value and its unit: lower-case, singular, "%" for per cent, empty when there is none."""
+    """An exact value and its unit: a symbol of units.py, else lower-case and singular; empty when there is none.
+
+    step: the place value of the last digit that is written, 0 for fractions and number words, which are exact.
+    num_digits: the significant ones that are written.
+    """
 
     value: Fraction
     unit: str
+    step: Fraction = Fraction(0)
+    num_digits: int = 0
+
+    def scaled(self, factor: Fraction) -> Quantity:
+        """The same quantity counted in another unit."""
+        return Quantity(self.value * factor, self.unit, self.step * factor, self.num_digits)
+
+    def rounds_off(self, other: Quantity) -> bool:
+        """Whether this is the other one, rounded to the digits that are given here.
+
+        Three significant digits with one decimal, or two with two decimals: fewer say too little, and an integer is
+        itself.
+        """
+        is_fine = (self.num_digits >= 3 and self.step <= _TENTH) or (self.num_digits >= 2 and self.step <= _HUNDREDTH)
+        return self.step > 0 and is_fine and abs(self.value - other.value) <= self.step / 2
+
+
+def parse_stated(text: str) -> Quantity | None:
+    """The one number that an answer states: as `parse_quantity`, or with words before it that add nothing."""
+    quantity = parse_quantity(text)
+    if quantity is not None or len(text) > MAX_QUANTITY_CHARS:
+        return quantity
+    text = _undress(text)
+    lead = _LEAD.match(text)
+    stated = _WHERE.sub("", text[lead.end() :] if lead else text).strip()
+    if repeated := _REPEATED.fullmatch(stated):  # 4 (four)
+        first, second = map(parse_quantity, repeated.groups())
+        return first if first and second and same_quantity(first, second) else None
+    return parse_quantity(stated.rstrip(".")) if stated != text else None
 
 
 def parse_quantity(text: str) -> Quantity | None:
-    """The one number that this text states, or None. Never raises; bounded time on any string.
+    """The one number that this text is, or None. Never raises; bounded time on any string.
 
     A comma before three digits groups thousands (1,000), any other comma is a decimal comma (3,14; 0,500); where both
     signs occur, the last one is the decimal sign. A fraction of two integers is a number (1/2, 3 1/2).
     """
-    text = text.strip()
-    if not text or len(text) > MAX_QUANTITY_CHARS:
+    if len(text) > MAX_QUANTITY_CHARS:
         return None
-    if len(text) > 2 and text[0] == text[-1] == "$":  # a formula, not dollars
-        text = text[1:-1]
+    text = _undress(text)
     match = _QUANTITY.fullmatch(_plain(text))
-    if match is None:
+    return _from_words(text) if match is None else _from_digits(match)
+
+
+def parse_tuple(text: str) -> list[Quantity] | None:
+    """Two or more numbers in brackets: (1, 2), (1,2), [0.5; 1,000]; None for anything else."""
+    text = plain_latex(text[: MAX_QUANTITY_CHARS + 1]).strip().rstrip(".")
+    if len(text) > MAX_QUANTITY_CHARS or (text[:1], text[-1:]) not in (("(", ")"), ("[", "]"), ("{", "}")):
         return None
+    separator = next((sign for sign in (";", ", ", ",") if sign in text), None)
+    if separator is None:
+        return None
+    quantities = [parse_quantity(part) for part in text[1:-1].split(separator)]
+    known = [quantity for quantity in quantities if quantity is not None]
+    return known if len(known) == len(quantities) else None
+
+
+def _from_digits(match: re.Match[str]) -> Quantity | None:
     value = _value(match)
     tail = _unit(match["after"] or "")
     if value is None or tail is None:
@@ -83,24 +169,66 @@ def parse_quantity(text: str) -> Quantity | None:
     currencies = [sign for sign in match["before"] if sign in _CURRENCY]
     if signs > 1 or len(currencies) > 1 or (currencies and unit):
         return None
-    value *= 10**scale * (-1 if "-" in match["before"] else 1)
-    return Quantity(value, unit or "".join(currencies)) if abs(value) <= _MAX_DOUBLE else None
+    factor = Fraction(10) ** scale * (-1 if "-" in match["before"] else 1)
+    return _finite(value.scaled(factor), unit or "".join(currencies))
 
 
-def same_scale(left: Quantity, right: Quantity) -> list[tuple[Fraction, Fraction]]:
-    """The ways in which two quantities can be compared; empty when both name a unit and the units differ.
+def _from_words(text: str) -> Quantity | None:
+    """four, minus twenty-one degrees, two and a half meters."""
+    negative = _MINUS.match(text)
+    found = read_number_words(text[negative.end() :] if negative else text)
+    tail = _unit(found[1]) if found else None
+    if found is None or tail is None:
+        return None
+    unit, scale = tail
+    value = found[0] * 10**scale
+    return Quantity(-value if negative else value, unit)
+
+
+def _finite(quantity: Quantity, unit: str) -> Quantity | None:
+    if abs(quantity.value) > _MAX_DOUBLE:
+        return None
+    return Quantity(quantity.value, unit, abs(quantity.step), quantity.num_digits)
+
+
+def _undress(text: str) -> str:
+    """Without LaTeX, emphasis, and one pair of quotes or brackets around the whole."""
+    text = plain_latex(text.strip()).strip()
+    if text.startswith("**"):
+        text = text.strip("*").strip()
+    if len(text) > 2 and _PAIRS.get(text[0]) == text[-1]:
+        return text[1:-1].strip()
+    return text
+
+
+def same_scale(left: Quantity, right: Quantity) -> list[tuple[Quantity, Quantity]]:
+    """The ways in which two quantities can be compared; empty when they name units of different things.
 
     A missing unit agrees with any. A per cent sign that only one side has may be a unit (50% and 50) or a hundredth
     (50% and 0.5), so there are two ways.
     """
-    if left.unit and right.unit and left.unit != right.unit:
-        return []
-    ways = [(left.value, right.value)]
+    if left.unit and right.unit:
+        factor = conversion(left.unit, right.unit)
+        return [] if factor is None else [(left.scaled(factor), right)]
+    ways = [(left, right)]
     if left.unit == "%" and not right.unit:
-        ways.append((left.value / 100, right.value))
+        ways.append((left.scaled(_HUNDREDTH), right))
     if right.unit == "%" and not left.unit:
-        ways.append((left.value, right.value / 100))
+        ways.append((left, right.scaled(_HUNDREDTH)))
     return ways
+
+
+def same_quantity(answer: Quantity, gold: Quantity) -> bool:
+    """Whether an answer is the gold number, in any of its units, or one of them is the other rounded off.
+
+    A gold that is rounded off has at least two decimals: 12.5 may be meant as it stands, and then 12.46 is wrong.
+    """
+    return any(
+        given.value == wanted.value
+        or given.rounds_off(wanted)
+        or (wanted.step <= _HUNDREDTH and wanted.rounds_off(given))
+        for given, wanted in same_scale(answer, gold)
+    )
 
 
 def _plain(text: str) -> str:
@@ -118,12 +246,12 @@ def _plain(text: str) -> str:
     return "".join(plain).strip()
 
 
-def _value(match: re.Match[str]) -> Fraction | None:
-    """The number of a match without its sign; None when it has no finite value."""
+def _value(match: re.Match[str]) -> Quantity | None:
+    """The number of a match without sign and unit; None when it has no finite value."""
     if match["denominator"]:
         if not int(match["denominator"]):
             return None
-        return int(match["whole"] or 0) + Fraction(int(match["numerator"]), int(match["denominator"]))
+        return Quantity(int(match["whole"] or 0) + Fraction(int(match["numerator"]), int(match["denominator"])), "")
     exponent = int(match["exponent"] or match["power"] or 0)
     if abs(exponent) > _MAX_EXPONENT:
         return None
@@ -135,7 +263,10 @@ def _value(match: re.Match[str]) -> Fraction | None:
         digits = digits.replace(".", "").replace(",", ".")
     elif digits.count(".") > 1:
         digits = digits.replace(".", "")
-    return Fraction(f"0{digits}") * Fraction(10) ** exponent
+    scale = Fraction(10) ** exponent
+    num_decimals = len(digits.partition(".")[2])
+    num_digits = len(digits.replace(".", "").lstrip("0"))
+    return Quantity(Fraction(f"0{digits}") * scale, "", scale / 10**num_decimals, num_digits)
 
 
 def _unit(after: str) -> tuple[str, int] | None:
@@ -148,12 +279,10 @@ def _unit(after: str) -> tuple[str, int] | None:
         return "", _ATTACHED_SCALES[unit]
     head, *rest = unit.lstrip("-").split()
     if head.lower() in _SCALES:
-        unit = " ".join(rest)
-        return unit.lower(), _SCALES[head.lower()]
+        return name_unit(" ".join(rest).lower()), _SCALES[head.lower()]
     if not (unit[0].isalpha() or unit[0] in f"%\u00b0\u2032\u2033'\"{_CURRENCY}") or _SECOND_NUMBER.search(unit):
         return None
     named = unit.lower().replace("per cent", "%").replace("percent", "%").split()
     if len(named) > _MAX_UNIT_WORDS or not _NOT_UNITS.isdisjoint(named):
         return None
-    name = " ".join(named)
-    return name.removesuffix("s") if len(name) > 3 else name, 0
+    return name_unit(" ".join(named)), 0

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from string import ascii_uppercase
 from typing import Final
 
-from curation.scoring.choice import named_letter
+from curation.scoring import choice
 from training.benchmarks.answers import read_exact_letter
 from training.benchmarks.loaders.layout import UnreadableGold
 from training.benchmarks.scoring import Kind
@@ -19,16 +19,13 @@ _INFORMATION: Final = re.compile(r"^Information ([A-Z]):\s*(.*)$", re.MULTILINE)
 
 
 def letter_options(texts: Sequence[str]) -> tuple[str, ...]:
-    """The options with their letters: as they are when every one begins with its own, else "A. " to "J. " and beyond.
+    """The options with their letters, as curation and training show them (curation.scoring.choice), stripped.
 
     Raises UnreadableGold for more options than letters.
     """
     if len(texts) > len(ascii_uppercase):
         raise UnreadableGold(f"{len(texts)} options are more than there are letters")
-    lettered = [_OPTION_LINE.fullmatch(text.rstrip()) for text in texts]
-    if all(match and match[1] == letter for match, letter in zip(lettered, ascii_uppercase, strict=False)):
-        return tuple(text.strip() for text in texts)
-    return tuple(f"{letter}. {text.strip()}".strip() for letter, text in zip(ascii_uppercase, texts, strict=False))
+    return tuple(text.strip() for text in choice.letter_options(texts))
 
 
 def letter_choices(choices: Mapping[str, str]) -> tuple[str, ...]:
@@ -38,7 +35,7 @@ def letter_choices(choices: Mapping[str, str]) -> tuple[str, ...]:
 
 def gold_letter(gold: str, options: Sequence[str]) -> str:
     """The letter that the gold names, by letter, text or both. Raises UnreadableGold when it names none of them."""
-    letter = named_letter(gold, options) if options else None
+    letter = choice.named_letter(gold, options) if options else None
     if letter is None or read_exact_letter(letter, options) is None:
         raise UnreadableGold(f"{gold!r} is none of {len(options)} options")
     return letter
