@@ -85,8 +85,10 @@ NEAR_FORMS = [
     f"<think>Perhaps <judgement>No</judgement>, or Yes.</think>{TAG}", f"<Thinking>Well.</Thinking>{TAG}",
     JSON.replace("WORD", "WORD."), JSON.replace("WORD", " WORD "), JSON.replace("WORD", "word"),
     JSON.replace("seen", "\n\tseen\r\n"), JSON.replace("}", ', "confidence": 0.9, "steps": ["no", "yes"]}'),
-    TAG.replace("WORD", "WORD."), TAG.replace("WORD", " WORD\n"), TAG.replace("WORD", "word"), f"{TAG}.", f"{TAG} .\n",
-    TAG.replace("judgement", "Judgement"), TAG.replace("judgement", "judgment"), TAG.replace("judgement", " judgement "),
+    TAG.replace("WORD", "WORD."), TAG.replace("WORD", " WORD\n"), TAG.replace("WORD", "word"),
+    f"{TAG}.", f"{TAG} .\n",
+    TAG.replace("judgement", "Judgement"), TAG.replace("judgement", "judgment"),
+    TAG.replace("judgement", " judgement "),
 ]  # fmt: skip
 
 
@@ -115,10 +117,8 @@ def test_a_near_form_without_one_clear_word_stays_unscored(reply, word):
 )
 def test_near_forms_combine(thinking, fence, word, dressed, as_json, explanation):
     inner = dressed.format(word)
-    if as_json:
-        body = '{"explanation": "%s", "extra": null, "judgement": "%s"}' % (explanation, inner)
-    else:
-        body = f"{explanation}<judgement>{inner}</judgement>"
+    as_object = f'{{"explanation": "{explanation}", "extra": null, "judgement": "{inner}"}}'
+    body = as_object if as_json else f"{explanation}<judgement>{inner}</judgement>"
     verdict = parse_verdict(f"{thinking}{fence[0]}{body}{fence[1]}")
     assert verdict is not None
     assert (verdict.sufficient, verdict.reason) == (word.lower() == "yes", explanation.strip())

@@ -69,7 +69,8 @@ def test_options_that_bear_letters_are_shown_byte_for_byte_as_they_are(label, le
     [
         ("left", "right"), ("U.S.", "E.U."), ("A.D.", "B.C."), ("a.m.", "p.m."), ("A. Lincoln", "J. Adams"),
         ("A minor", "B minor"), ("A. x", "A. y"), ("A. x", "C. y"), ("B. x", "C. y"), ("A. x", "y"), ("1. x", "2. y"),
-        ("Apple", "Banana"), ("A", "B", "AB", "O"), ("A. x", "b. y"), ("C3PO", "R2D2"), ("\u5de6", "\u53f3"), ("(A", "x"),
+        ("Apple", "Banana"), ("A", "B", "AB", "O"), ("A. x", "b. y"), ("C3PO", "R2D2"), ("\u5de6", "\u53f3"),
+        ("(A", "x"),
     ],
 )  # fmt: skip
 def test_options_without_letters_of_their_own_are_shown_with_letters(options):
