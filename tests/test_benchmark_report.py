@@ -21,15 +21,19 @@ from tests.training_runs import write_run
 from training.benchmarks.__main__ import main
 from training.benchmarks.accounts import account_table, group_tables, rows_table, score_table
 from training.benchmarks.comparisons import compare_results
+from training.benchmarks.conditions import Conditions
 from training.benchmarks.eval_results import card_scores, scores_of_model
 from training.benchmarks.fingerprint import MixedFingerprints, same_table
 from training.benchmarks.generating import model_revision
 from training.benchmarks.grouping import Entry, Group, group_entries
+from training.benchmarks.loaders.layout import NOT_MULTIPLE_CHOICE
+from training.benchmarks.loaders.loading import UNREADABLE_GOLD
+from training.benchmarks.loaders.tempcompass import NO_CHOICE
 from training.benchmarks.published import PAPER_MAIN, published_table
 from training.benchmarks.report import print_tables, write_benchmark_report
 from training.benchmarks.report_pictures import score_pictures
 from training.benchmarks.report_sources import load_sources, variant_of
-from training.benchmarks.results import find_results, result_folder, write_result
+from training.benchmarks.results import ShownMedia, find_results, result_folder, write_result
 from training.benchmarks.scoring import Failure
 from training.benchmarks.sources import BEYOND_LIMIT
 from training.benchmarks.tables import (
@@ -54,6 +58,14 @@ def entry(benchmark, num_right=60, prompt="trace", *, model="ours", variant=None
     scored = scored_rows(benchmark, num_right, **(rows or {}))
     result, _ = result_of(fingerprint(benchmark, prompt, num_rows=len(scored), **(made or {})), scored, **changes)
     return Entry(model, variant, result.counted.num_rows, result)
+
+
+def whole(benchmark, num_right=60, prompt="trace", **settings):
+    """A score of all the questions that count in the paper, under its conditions."""
+    table = published_table(PAPER_MAIN)
+    num_rows = table.conditions(published_reference(), benchmark).num_questions
+    settings = {"shown": ShownMedia(num_parts=0, num_pictures=0)} | settings
+    return entry(benchmark, num_right, prompt, rows={"num_rows": num_rows} | settings.pop("rows", {}), **settings)
 
 
 def seven(first=10, step=10, **settings):
@@ -93,16 +105,17 @@ def test_published_rows_and_ours_are_two_groups_and_null_is_a_dash():
 
 
 def test_the_gap_to_the_published_row_is_newcombes_and_inside_the_noise_where_it_is():
-    cells = row_of(table_one(only([entry("mmvu", 60)]), published_reference()), "gap to VideoP2R (7B)")
-    assert cells["MMVU"].text == "-5.4"  # 60.0 - 65.4
-    ours, theirs = wilson_interval(60, 100), wilson_interval(65.4, 100)
-    low = -0.054 - ((0.60 - ours[0]) ** 2 + (theirs[1] - 0.654) ** 2) ** 0.5
-    high = -0.054 + ((ours[1] - 0.60) ** 2 + (0.654 - theirs[0]) ** 2) ** 0.5
+    cells = row_of(table_one(only([whole("mmvu", 385)]), published_reference()), "gap to VideoP2R (7B)")
+    assert cells["MMVU"].text == "-3.8"  # 61.6 - 65.4
+    ours, theirs = wilson_interval(385, 625), wilson_interval(0.654 * 625, 625)
+    low = -0.038 - ((0.616 - ours[0]) ** 2 + (theirs[1] - 0.654) ** 2) ** 0.5
+    high = -0.038 + ((ours[1] - 0.616) ** 2 + (0.654 - theirs[0]) ** 2) ** 0.5
     assert cells["MMVU"].note == f"[{100 * low:+.1f},{NARROW}{100 * high:+.1f}] inside the noise"
-    far = row_of(table_one(only([entry("mmvu", 20)]), published_reference()), "gap to VideoP2R (7B)")
+    far = row_of(table_one(only([whole("mmvu", 125)]), published_reference()), "gap to VideoP2R (7B)")
     assert far["MMVU"].text == "-45.4" and far["MMVU"].note.endswith(" lower")
-    other = row_of(table_one(only([entry("mmvu", 60)]), published_reference("Video-R1")), "gap to Video-R1")
-    assert other["MMVU"].text == "-3.8"
+    own = whole("mmvu", 385, prompt_form="think-answer")
+    other = row_of(table_one(only([own]), published_reference("Video-R1")), "gap to Video-R1")
+    assert other["MMVU"].text == "-2.2"  # 61.6 - 63.8
 
 
 def test_a_gap_that_is_none_has_no_negative_zero():
@@ -165,6 +178,9 @@ def test_missing_videos_and_parts_are_said_in_the_cell():
         ({"num_published": 160, "left_out": {"open question": 10, BEYOND_LIMIT: 50}}, "100 of 150 rows"),
         ({"num_published": None, "left_out": {BEYOND_LIMIT: 50}}, "100 of 150 rows"),
         ({"num_published": 90}, None),
+        ({"num_published": 160, "left_out": {NOT_MULTIPLE_CHOICE: 57, UNREADABLE_GOLD: 3}}, "100 of 103 rows"),
+        ({"num_published": None, "left_out": {UNREADABLE_GOLD: 3}}, "100 of 103 rows"),
+        ({"num_published": 140, "left_out": {NO_CHOICE: 40}}, "100 of 140 rows"),
     ],
 )
 def test_rows_that_the_protocol_leaves_out_make_no_part_but_a_limit_does(changes, part):
@@ -177,17 +193,73 @@ def test_rows_that_the_protocol_leaves_out_make_no_part_but_a_limit_does(changes
         ({}, {}, None),
         ({"frames__num_frames": 16}, {}, "16 frames, not 32"),
         ({"frames__max_pixels": 100_352}, {}, "100,352 pixels, not 200,704"),
-        ({"frames__sent_as": "images"}, {}, "clips sent as images"),
-        ({"protocol": "official"}, {}, "protocol official"),
-        ({}, {"num_published": 625}, "100 of 625 rows"),
+        ({"frames__sent_as": "images"}, {}, "clips sent as images, not video"),
+        ({"frames__reader": "server"}, {}, "frames sampled by the server, not client"),
+        ({}, {"engine": "openai"}, "sampled by not recorded by this result"),
+        ({"code_version": "scoring-2.2"}, {"engine": "openai"}, None),
+        ({"protocol": "official"}, {}, "official rules, not videor1"),
+        ({"decoding__temperature": 1.0}, {}, "temperature 1.0, not 0.01"),
+        ({"decoding__top_p": 1.0}, {}, "top_p 1.0, not 0.001"),
+        ({"decoding__max_tokens": 64}, {}, "64 tokens, not 1,024"),
+        ({"decoding__temperature": 1.0, "decoding__max_tokens": 64}, {}, "temperature 1.0, not 0.01 and 1 more"),
+        ({"decoding__further": '{"top_p": 1.0}'}, {}, 'sampled with {"top_p": 1.0} too'),
+        ({}, {"prompt_form": "think-answer"}, "asked for think-answer, not observation-think-answer"),
+        ({}, {"shown": ShownMedia(num_parts=1, num_pictures=0)}, "parts of videos, not whole videos"),
+        ({}, {"shown": ShownMedia(num_parts=0, num_pictures=1)}, "exam pictures beside the video, not in the video"),
+        ({}, {"shown": None}, None),  # of the first version: MMVU has neither parts nor pictures
+        ({}, {"rows": {"num_rows": 624}}, "624 questions, not 625"),
+        ({}, {"rows": {"failures": [Failure.MISSING_VIDEO] * 3}}, "3 questions without their video"),
     ],
 )
 def test_no_gap_is_stated_to_a_figure_that_was_measured_otherwise(made, changes, reason):
-    found = entry("mmvu", made=made, **changes)
+    found = whole("mmvu", made=made, **changes)
     table = published_table(PAPER_MAIN)
-    assert incomparable(found.result, table) == reason
+    assert incomparable(found.result, published_reference(), table) == reason
     gap = gap_of(found, published_reference(), table)
     assert gap.reason == (reason and f"measured otherwise: {reason}") and (gap.gap is None) == (reason is not None)
+
+
+@pytest.mark.parametrize("field", Conditions.model_fields)
+def test_a_condition_that_the_source_does_not_state_is_comparable_with_nothing(field):
+    table = published_table(PAPER_MAIN)
+    row = published_reference().model_copy(update={"otherwise": {field: None}})
+    found = whole("mmvu")
+    reason = f"{field.removeprefix('num_').replace('_', ' ')} not stated by the source"
+    assert incomparable(found.result, row, table) == reason and gap_of(found, row, table).gap is None
+
+
+def test_what_a_result_of_the_first_version_does_not_record_is_comparable_with_nothing():
+    table = published_table(PAPER_MAIN)
+    reasons = {
+        name: incomparable(whole(name, shown=None).result, published_reference(), table)
+        for name in SEVEN
+        if name != "tempcompass"
+    }
+    unrecorded = {"mvbench": "videos not recorded by this result", "videommmu": "pictures not recorded by this result"}
+    assert {name: reason for name, reason in reasons.items() if reason} == unrecorded
+
+
+def test_each_published_model_is_compared_under_its_own_conditions():
+    table = published_table(PAPER_MAIN)
+    rows = {row.name: row for row in table.rows}
+
+    def reason(name, benchmark="mmvu", **changes):
+        return incomparable(whole(benchmark, **changes).result, rows[name], table)
+
+    assert reason("VideoP2R (7B)") is None is reason("VideoP2R (3B)")
+    assert reason("Qwen2.5-VL-7B") == "asked for observation-think-answer, not think-answer"
+    assert reason("Qwen2.5-VL-7B", prompt_form="think-answer") is None
+    assert reason("Qwen2.5-VL-7B", "videommmu", prompt_form="think-answer") == "whole videos, not question clips"
+    assert reason("Time-R1") == "prompt not stated by the source"
+    assert reason("LongVA-7B", "video_mme").startswith("prompt not stated by the source and ")
+    tempcompass = incomparable(entry("tempcompass").result, rows["VideoP2R (7B)"], table)
+    assert tempcompass == "questions not stated by the source"
+
+
+def test_a_row_without_a_gap_says_why_in_its_cell():
+    made = {"decoding__temperature": 1.0}
+    cells = row_of(table_one(only([whole("mmvu", made=made)]), published_reference()), "gap to VideoP2R (7B)")
+    assert (cells["MMVU"].text, cells["MMVU"].note) == ("-", "measured otherwise: temperature 1.0, not 0.01")
 
 
 # --- prompts ----------------------------------------------------------------------------------------------------------
@@ -290,12 +362,12 @@ def test_whatever_was_run_every_score_stands_in_one_table_and_no_table_mixes(mad
 
 
 def test_variants_of_ours_stand_below_the_published_row_of_the_same_variant():
-    group = only([entry("mmvu", 60, model="a", variant="full"), entry("mmvu", 50, model="b", variant="sft_only")])
+    group = only([whole("mmvu", 375, model="a", variant="full"), whole("mmvu", 250, model="b", variant="sft_only")])
     table = table_two(group)
     names = [row.name for row in table.rows]
     assert names[:3] == ["published: full", "ours: full, a", "gap to full"]
     assert names[3:6] == ["published: SFT only", "ours: sft_only, b", "gap to SFT only"]
-    assert row_of(table, "gap to SFT only")["MMVU"].text == "-11.6"  # 50.0 - 61.6
+    assert row_of(table, "gap to SFT only")["MMVU"].text == "-21.6"  # 40.0 - 61.6
     assert "Not run: rl_only, grpo," in table.note and "full" not in table.note.split("Not run:")[1]
 
 
@@ -349,7 +421,7 @@ def test_durations_are_in_their_order_whatever_the_first_row_is():
 
 def test_a_published_cross_is_drawn_only_beside_what_was_measured_like_it(tmp_path):
     for name, made in (("same", {}), ("other", {"frames__num_frames": 16})):
-        write_score(tmp_path / name, "mmvu", 60, made=made)
+        write_score(tmp_path / name, "mmvu", 375, made=made, rows={"num_rows": 625})
         group = group_entries([source.entry for source in load_sources([tmp_path / name])])[0]
         (drawn,) = score_pictures([group], published_reference(), tmp_path)
         assert ("A cross stands" in drawn.meaning) == (name == "same")
@@ -382,7 +454,7 @@ def test_parse_failures_and_the_lenient_reading_are_beside_the_score_never_in_it
 
 
 def test_the_score_table_has_the_gap_of_the_reasoning_prompt_only():
-    trace, direct = group_entries([entry("mmvu"), entry("mmvu", 50, "direct")])
+    trace, direct = group_entries([whole("mmvu", 375), whole("mmvu", 300, "direct")])
     cells = row_of(score_table(trace, published_reference()), "MMVU")
     assert (cells["score"].text, cells["VideoP2R (7B)"].text, cells["gap"].text) == ("60.0", "65.4", "-5.4")
     assert score_table(direct, published_reference()).headings == ("direct answer, %", "score", "95 %", "questions")
@@ -444,13 +516,14 @@ def test_markdown_has_the_same_content_and_pipes_in_names_make_no_cells(tmp_path
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_tables_fit_a_terminal_and_no_figure_is_cut(tmp_path, width):
     run = write_seven(tmp_path / "run", model="Qwen/Qwen2.5-VL-7B-Instruct", prompts=("trace",))
+    write_score(run, "vsi_bench", 1026, model="Qwen/Qwen2.5-VL-7B-Instruct", rows={"num_rows": 5130})
     shown = io.StringIO()
     print_tables(run, console=Console(width=width, file=shown))
     text = shown.getvalue()
     assert max(map(len, text.splitlines())) <= width and "\u2026" not in text
     ours = [line for line in text.splitlines() if line.startswith("Qwen/Qwen2.5")]
     assert any(re.search(r"20\.0 +25\.0 +30\.0 +35\.0 +40\.0 +45\.0 +50\.0 +35\.0 +55\.0", line) for line in ours)
-    assert "not" in text and "inside the" in text
+    assert "-16.8" in text and "lower" in text and "measured" in text
     assert "not run with the direct answer" in " ".join(text.split())
 
 

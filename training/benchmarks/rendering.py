@@ -70,6 +70,13 @@ def prompt_sha256(name: PromptName, trace_prompt: Prompt) -> str:
     return sha256(json.dumps(parts, sort_keys=True).encode("ascii")).hexdigest()
 
 
+def prompt_form(name: PromptName, trace_prompt: Prompt) -> str:
+    """The blocks that the prompt asks for, in order: "observation-think-answer", "think-answer", "answer"."""
+    template = _template(name, trace_prompt, has_media=True)
+    blocks = [block for block in ("observation", "think", "answer") if f"<{block}>" in template.text]
+    return "-".join(blocks) or "no blocks"
+
+
 def _as_question(question: BenchmarkQuestion, observation: str | None) -> Question:
     """Only what render_trace_prompt reads: a benchmark's gold never comes near a prompt."""
     lines = [question.text]

@@ -97,6 +97,5 @@ def _published(group: Group, benchmark: str, reference: PublishedRow) -> float |
     """In [0, 1]; only where a score of ours was measured as it was, as far as is known."""
     score, table = reference.scores.get(benchmark), published_table(PAPER_MAIN)
     entries = [entry for entry in group.entries if entry.result.benchmark == benchmark]
-    if score is None or group.prompt != "trace" or all(incomparable(entry.result, table) for entry in entries):
-        return None
-    return score / 100
+    is_alike = any(incomparable(entry.result, reference, table) is None for entry in entries)
+    return score / 100 if score is not None and group.prompt == "trace" and is_alike else None

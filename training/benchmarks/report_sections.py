@@ -9,6 +9,7 @@ from typing import Final
 from curation.errors import UserError
 from training.benchmarks.accounts import account_table, group_tables, rows_table, settings_tables
 from training.benchmarks.comparisons import PROMPT_FIELDS, Compared, compare_folders, comparison_table
+from training.benchmarks.conditions import describe
 from training.benchmarks.grouping import DEMO, PROMPT_TITLES, SEVEN, Group, order_of, shown, title_of
 from training.benchmarks.protocols import TITLES
 from training.benchmarks.published import (
@@ -169,7 +170,8 @@ def _elsewhere_section() -> Iterator[Section]:
 
 def _published_elsewhere(table: PublishedTable) -> Table:
     rows = tuple(Row(row.name, tuple(published_cell(row, name) for name in SEVEN)) for row in table.rows if row.scores)
-    note = " ".join(filter(None, (f"{table.title}: {table.source}. {table.protocol.rules}.", table.note)))
+    source = f"{table.title}: {table.source}. Measured with {describe(table.protocol)}."
+    note = " ".join(filter(None, (source, table.note)))
     return Table((f"{table.title} ({table.measure})", *(TITLES[name] for name in SEVEN)), rows, note)
 
 

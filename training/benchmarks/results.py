@@ -80,12 +80,20 @@ class GroupScore(_Part):
         return self.sum_score / self.num_rows if self.num_rows else None
 
 
+class ShownMedia(_Part):
+    """What the questions showed otherwise than one whole video: a part of a longer one, a further picture beside it."""
+
+    num_parts: NonNegativeInt
+    num_pictures: NonNegativeInt
+
+
 class BenchmarkResult(_Part):
     """score.json. model: folder or hub name; model_revision: its commit or a hash, null where a server hides it.
 
     engine: "in_process" or "openai". overall, lenient, interval: by the protocol, in [0, 1]; None when no row counts.
     counted, every: the rows of the overall, and all. groups: group -> value -> its rows ("kind" is one of them).
-    num_published: rows the benchmark is said to have. left_out: reason -> rows the protocol does not use.
+    num_published: rows the benchmark is said to have. left_out: reason -> rows that are not asked.
+    shown, prompt_form: as `rendering.prompt_form` says; null in results of the first version.
     seconds: of the engine, over all sessions. source: what `LoadedBenchmark.describe` says.
     """
 
@@ -105,6 +113,8 @@ class BenchmarkResult(_Part):
     left_out: Mapping[str, NonNegativeInt]
     seconds: NonNegativeFloat
     source: str
+    shown: ShownMedia | None = None
+    prompt_form: Name | None = None
 
 
 _SCHEMA: Final = pa.schema(

@@ -28,7 +28,7 @@ from training.benchmarks.open_judge import check_judge, judge_open_answers
 from training.benchmarks.planning import BenchmarkTask, find_finished, plan_tasks
 from training.benchmarks.protocols import TITLES, BenchmarkScore, ScoredRow, Tally, score_questions, summarise
 from training.benchmarks.question import BenchmarkQuestion
-from training.benchmarks.rendering import render_prompt
+from training.benchmarks.rendering import prompt_form, render_prompt
 from training.benchmarks.report import print_tables, write_benchmark_report
 from training.benchmarks.results import (
     FOLDER,
@@ -36,6 +36,7 @@ from training.benchmarks.results import (
     BenchmarkResult,
     GroupScore,
     ResultRow,
+    ShownMedia,
     write_result,
 )
 from training.benchmarks.run_config import BenchmarkRun, PromptConfig
@@ -130,7 +131,7 @@ def run_task(
         config.protocol,
     )
     score = summarise(task.loaded.benchmark, config.protocol, rows, judge=task.fingerprint.judge)
-    result = _result(task, answerer, score)
+    result = _result(task, answerer, score, prompt_form(task.prompt, trace_prompt))
     write_result(task.folder, result, _result_rows(task.loaded.questions, rows, answers, verdicts, score))
     return result
 
@@ -160,7 +161,7 @@ def describe_failures(answers: Mapping[str, BenchmarkAnswer]) -> str | None:
     return f"  no output: {reasons}; the first is {uid}: {first.detail}"
 
 
-def _result(task: BenchmarkTask, answerer: Answerer, score: BenchmarkScore) -> BenchmarkResult:
+def _result(task: BenchmarkTask, answerer: Answerer, score: BenchmarkScore, form: str) -> BenchmarkResult:
     return BenchmarkResult(
         benchmark=task.loaded.benchmark,
         model=answerer.model,
@@ -180,6 +181,8 @@ def _result(task: BenchmarkTask, answerer: Answerer, score: BenchmarkScore) -> B
         left_out=task.loaded.left_out,
         seconds=read_seconds(task.folder / JOURNAL),
         source=task.loaded.describe(),
+        shown=_shown(task.loaded.questions),
+        prompt_form=form,
     )
 
 
@@ -216,6 +219,13 @@ def _result_rows(
             )
         )
     return written
+
+
+def _shown(questions: Sequence[BenchmarkQuestion]) -> ShownMedia:
+    media = [question.media for question in questions]
+    return ShownMedia(
+        num_parts=sum(found.is_part for found in media), num_pictures=sum(found.image is not None for found in media)
+    )
 
 
 def _detail(question: BenchmarkQuestion, answer: BenchmarkAnswer) -> str | None:

@@ -2,7 +2,7 @@
 
 Scores stand in one table only when `fingerprint.same_table` lets them; what was made in another way gets a table of its
 own, headed by what differs. The demo world is another benchmark: it has a column and is in no average. A published
-figure has no fingerprint; a gap to it is stated only where ours was made with its frames, its rules and whole.
+figure has no fingerprint; a gap to it is stated only where ours was made under its conditions, all of them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from math import fsum
 from typing import Final
 
 from curation.errors import ConfigError
+from training.benchmarks.conditions import conditions_of, differing
 from training.benchmarks.fingerprint import same_table
-from training.benchmarks.grouping import DEMO, SEVEN, Entry, Group, title_of
+from training.benchmarks.grouping import DEMO, SEVEN, Entry, Group, shown, title_of
+from training.benchmarks.loaders.loading import UNREADABLE_GOLD
+from training.benchmarks.loaders.tempcompass import NO_CHOICE
 from training.benchmarks.protocols import TITLES
 from training.benchmarks.published import (
     PAPER_ABLATIONS,
@@ -33,6 +36,8 @@ from training.report_words import DASH, NARROW, ends
 AVERAGE: Final = "average"
 NOT_RUN: Final = "not run"
 # The paper gives these two one row; see training.variants.
+# Rows that belong to the benchmark as it is published.
+_LACKING: Final = (BEYOND_LIMIT, UNREADABLE_GOLD, NO_CHOICE)
 _SAME_ROW: Final = {"no_perception_reward": "grpo"}
 
 
@@ -110,23 +115,20 @@ def gap_of(entry: Entry, row: PublishedRow, table: PublishedTable) -> PublishedG
         return PublishedGap(None, "no score of ours")
     if published is None:
         return PublishedGap(None, "not published")
-    if reason := incomparable(entry.result, table):
+    if reason := incomparable(entry.result, row, table):
         return PublishedGap(None, f"measured otherwise: {reason}")
     return PublishedGap(gap_to_published(entry.result.overall, published / 100, entry.num_effective))
 
 
-def incomparable(result: BenchmarkResult, table: PublishedTable) -> str | None:
-    """Why a score of ours is no match for a published table, as far as is known; None where nothing says so."""
-    frames, published = result.fingerprint.frames, table.protocol
-    if result.fingerprint.protocol != "videor1":
-        return f"protocol {result.fingerprint.protocol}"
-    if frames.sent_as != "video":
-        return f"clips sent as {frames.sent_as}"
-    if published.num_frames is not None and frames.num_frames != published.num_frames:
-        return f"{frames.num_frames} frames, not {published.num_frames}"
-    if published.max_pixels is not None and frames.max_pixels != published.max_pixels:
-        return f"{frames.max_pixels:,} pixels, not {published.max_pixels:,}"
-    return part_of(result)
+def incomparable(result: BenchmarkResult, row: PublishedRow, table: PublishedTable) -> str | None:
+    """Why a score of ours is no match for a published one; None where all conditions agree."""
+    reasons = [*differing(conditions_of(result), table.conditions(row, result.benchmark))]
+    if result.fingerprint.decoding.further is not None:
+        reasons.append(f"sampled with {shown(result.fingerprint.decoding.further)} too")
+    if result.counted.num_missing:
+        reasons.append(f"{result.counted.num_missing:,} questions without their video")
+    more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+    return f"{reasons[0]}{more}" if reasons else None
 
 
 def part_of(result: BenchmarkResult) -> str | None:
@@ -134,10 +136,10 @@ def part_of(result: BenchmarkResult) -> str | None:
 
     Rows that its protocol leaves out are not lacking; rows without their video were asked and count as wrong.
     """
-    num_asked, num_beyond = result.every.num_rows, result.left_out.get(BEYOND_LIMIT, 0)
-    num_wanted = num_asked + num_beyond
+    num_asked, num_lacking = result.every.num_rows, sum(result.left_out.get(reason, 0) for reason in _LACKING)
+    num_wanted = num_asked + num_lacking
     if result.num_published is not None:
-        num_wanted = max(num_wanted, result.num_published - sum(result.left_out.values()) + num_beyond)
+        num_wanted = max(num_wanted, result.num_published - sum(result.left_out.values()) + num_lacking)
     return f"{num_asked:,} of {num_wanted:,} rows" if num_asked < num_wanted else None
 
 
@@ -237,7 +239,7 @@ def _note(group: Group, columns: Sequence[str], published: PublishedTable) -> st
         "alone. A dash was not measured or not published, and is no zero."
     ]
     if group.prompt == "trace":
-        sentences.append(f"Published: {published.source}.")
+        sentences.append(" ".join(filter(None, (f"Published: {published.source}.", published.note))))
     else:
         sentences.append("Published rows answered with a reasoning prompt; they stand in the table of that prompt.")
     for model in group.models:

@@ -206,7 +206,7 @@ def _agreement_table(agreement: Agreement) -> Table:
 def _published() -> Table:
     table = published_table(PUBLISHED)
     rows = tuple(Row(row.name, (Cell(DASH if row.average is None else f"{row.average:.1f} %"),)) for row in table.rows)
-    return Table(("model", "mismatch"), rows, f"Source: {table.source}; {table.protocol.rules}.")
+    return Table(("model", "mismatch"), rows, f"Source: {table.source}. {table.note}")
 
 
 def _marks(tallies: Mapping[str, Tally]) -> tuple[Mark | None, ...]:
