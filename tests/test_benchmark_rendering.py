@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from curation.prompts import Prompt, load_trace_prompt, render_question, render_trace_prompt
 from curation.schema import Question
 from training.benchmarks.question import BenchmarkQuestion, MediaReference
-from training.benchmarks.rendering import FORM_SENTENCES, prompt_sha256, render_prompt
+from training.benchmarks.rendering import FORM_SENTENCES, prompt_form, prompt_sha256, render_prompt
 from training.benchmarks.scoring import KINDS, PROTOCOLS, Gold, Reply, score_reply
 
 TRACE = load_trace_prompt(None)
@@ -103,6 +103,13 @@ def test_braces_in_hostile_text_are_never_filled(text, observation):
         rendered = render_prompt(question, name, TRACE, observation=f"{{question}}{observation}")
         assert f"{text}{{answer_form}}" in rendered
         assert "{question}" in rendered
+
+
+def test_the_form_of_a_prompt_is_the_blocks_that_it_asks_for():
+    assert prompt_form("trace", load_trace_prompt(None)) == "observation-think-answer"
+    agnostic = Prompt("{question}\n<think>why</think><answer>{answer_form}</answer>", "0" * 64)
+    assert prompt_form("trace", agnostic) == "think-answer"
+    assert {prompt_form("direct", prompt) for prompt in (agnostic, load_trace_prompt(None))} == {"answer"}
 
 
 def test_the_hash_tells_prompts_apart():

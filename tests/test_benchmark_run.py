@@ -18,7 +18,7 @@ from curation.journal import read_journal
 from curation.prompts import load_trace_prompt
 from curation.rundir import hold_folder
 from curation.video import VideoConfig
-from tests.benchmark_fixtures import write_videor1
+from tests.benchmark_fixtures import NAMES, write_videor1
 from tests.benchmark_world import EIGHT, VIDEO, build_benchmarks, run_values, sources_of, write_run
 from tests.hub import LoopbackHub, client_environment
 from tests.loopback import Fault, LoopbackServer, prompt_of
@@ -26,14 +26,15 @@ from tests.model_server import serve_model
 from tests.tiny_qwen import save_tiny_qwen
 from tests.training_world import ROOT, build_world, small, small_config
 from training.benchmarks.__main__ import main
-from training.benchmarks.config import BenchmarkSource
+from training.benchmarks.config import BenchmarkConfig, BenchmarkSource
+from training.benchmarks.dry_run import PlannedBenchmark, num_to_ask, plan_benchmark
 from training.benchmarks.file_hashes import MANIFEST, FileHashes
 from training.benchmarks.identity import hash_all_media, media_files
 from training.benchmarks.loaders.loading import LAYOUTS
 from training.benchmarks.model_inputs import prepare
 from training.benchmarks.open_judge import judge_text, load_open_judge_prompt
 from training.benchmarks.question import BenchmarkQuestion, MediaReference
-from training.benchmarks.results import JOURNAL, ROWS, SCORE, find_results, read_rows, result_folder
+from training.benchmarks.results import JOURNAL, ROWS, SCORE, ShownMedia, find_results, read_rows, result_folder
 from training.benchmarks.run_config import BenchmarkRun
 from training.benchmarks.running import JUDGE_JOURNAL, run_benchmarks
 from training.benchmarks.sources import BEYOND_LIMIT, hub_place, load_benchmark
@@ -144,6 +145,7 @@ def test_every_row_stays_in_the_denominator_whatever_became_of_it(world, tmp_pat
             prompts=["direct"],
         )
     (result,) = results.values()
+    assert result.prompt_form == "answer" and result.shown == ShownMedia(num_parts=0, num_pictures=0)
     told = capsys.readouterr().err
     assert (
         "not there: scannet/10000001.mp4" in told and "no output: 1 media:corrupt, 1 poison; the first is 3: " in told
@@ -512,7 +514,7 @@ def test_gated_benchmark_names_its_page_and_a_dry_run_its_bytes_and_terms(world,
         rows = [line.split() for line in planned.stdout.splitlines() if line.strip().startswith(("mvbench", "mmvu"))]
         mvbench, mmvu = rows[1][:], rows[0][:]
         assert "GATED;" in mvbench and "GATED;" not in mmvu
-        assert "12.3" in mmvu and "1,000" in rows[2] and "unknown" in rows[2]
+        assert "12.3" in mmvu and "625" in rows[2] and "1,000" not in rows[2] and "unknown" in rows[2]
         assert not any(call.endpoint.startswith("resolve") for call in hub.requests[num_calls:]), "it fetched a file"
 
 
@@ -528,6 +530,36 @@ def test_dry_run_without_a_hub_says_so_and_goes_on(world, tmp_path, capsys, monk
     assert done.returncode == 0, done.stderr
     assert "cannot be reached" in done.stdout and "Media to unpack" in done.stdout
     assert "video_mme at files-" in done.stdout and "no time" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("protocol", "counts"),
+    [
+        ("videor1", (5130, 900, 625, 510, 4000, 7540, 2700)),
+        ("official", (5130, 900, 625, 1034, 4000, 7540, 2700)),
+    ],
+)
+@pytest.mark.parametrize("limit", [None, 600])
+def test_dry_run_counts_what_its_protocol_will_ask_of_a_benchmark_on_the_hub(tmp_path, protocol, counts, limit):
+    sources = {name: {"media_root": str(tmp_path)} for name in NAMES}
+    config = BenchmarkConfig(sources=sources, protocol=protocol, max_questions=limit)
+    found = [num_to_ask(PlannedBenchmark(name, config.sources[name], LAYOUTS[name]), config) for name in NAMES]
+    assert found == [min(count, limit or count) for count in counts]
+
+
+def test_dry_run_knows_no_count_of_parts_or_of_a_source_that_cannot_be_read(tmp_path):
+    parts = BenchmarkSource(media_root=tmp_path, parts=("pruned",))
+    gone = BenchmarkSource(media_root=tmp_path, annotations=str(tmp_path / "gone.json"))
+    config = BenchmarkConfig(sources={"vsi_bench": parts, "mmvu": gone})
+    for name, source in config.sources.items():
+        assert num_to_ask(PlannedBenchmark(name, source, LAYOUTS[name]), config) is None
+
+
+def test_dry_run_counts_only_questions_whose_video_is_here(world, tmp_path):
+    source = BenchmarkSource(annotations=str(world / "mmvu/hub"), media_root=tmp_path)
+    config = BenchmarkConfig(sources={"mmvu": source})
+    planned = plan_benchmark("mmvu", config)
+    assert len(planned.loaded.questions) == 2 and num_to_ask(planned, config) == 0
 
 
 def test_dry_run_takes_its_time_from_a_finished_result_and_never_from_thin_air(world, tmp_path, server, capsys):

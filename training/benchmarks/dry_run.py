@@ -166,7 +166,7 @@ def _question_table(
             seconds = 0.0 if is_done else estimate_seconds(found, prompt, config, results)
             all_s.append(seconds)
             times.append("finished" if is_done else _UNKNOWN if seconds is None else duration(seconds))
-        table.add_row(found.name, *_counts(found), *times)
+        table.add_row(found.name, *_counts(found, config), *times)
     known_s = [seconds for seconds in all_s if seconds is not None]
     total = _UNKNOWN if len(known_s) < len(all_s) else duration(fsum(known_s)) if any(known_s) else "finished"
     table.add_section()
@@ -174,13 +174,13 @@ def _question_table(
     return table
 
 
-def _counts(found: PlannedBenchmark) -> tuple[str, str, str]:
-    """(questions, of them without their media, bytes of the media that are there)."""
+def _counts(found: PlannedBenchmark, config: BenchmarkConfig) -> tuple[str, str, str]:
+    """(questions to ask, those without their media, which are not asked; bytes of the media that are there)."""
+    num_asked = num_to_ask(found, config)
+    asked = _UNKNOWN if num_asked is None else f"{num_asked:,}"
     if found.loaded is not None:
-        here = decimal(total_bytes(media_files(found.loaded.questions)))
-        return f"{len(found.loaded.questions):,}", f"{len(found.loaded.missing):,}", here
-    published = _UNKNOWN if found.layout is None else f"{found.layout.num_rows:,} rows"
-    return published, _UNKNOWN, _UNKNOWN
+        return asked, f"{len(found.loaded.missing):,}", decimal(total_bytes(media_files(found.loaded.questions)))
+    return asked if num_asked is None else f"{asked} published", _UNKNOWN, _UNKNOWN
 
 
 def estimate_seconds(
@@ -195,19 +195,26 @@ def estimate_seconds(
         and one.fingerprint.decoding.max_tokens == config.max_tokens
     ]
     num_asked = sum(one.every.num_rows - one.every.num_missing for one in alike)
-    num_questions = _num_to_ask(found, config)
+    num_questions = num_to_ask(found, config)
     if num_questions is None or not num_asked:
         return None
     return fsum(one.seconds for one in alike) / num_asked * num_questions
 
 
-def _num_to_ask(found: PlannedBenchmark, config: BenchmarkConfig) -> int | None:
-    """Questions whose media are here; where the annotations are not, the rows that are published."""
+def num_to_ask(found: PlannedBenchmark, config: BenchmarkConfig) -> int | None:
+    """Questions whose media are here; where the annotations are not, what the protocol asks of the published rows.
+
+    None where that is not known: of the demo world, of parts of a benchmark, and of a source that cannot be read.
+    """
     if found.loaded is not None:
         return len(found.loaded.questions) - len(found.loaded.missing)
-    if found.layout is None:
+    layout, parts = found.layout, found.source.parts
+    if layout is None or not is_on_hub(found.name, found.source):
         return None
-    return min(found.layout.num_rows, config.max_questions or found.layout.num_rows)
+    if parts is not None and set(parts) != set(layout.default_parts):
+        return None
+    num_asked = layout.num_asked.get(config.protocol, layout.num_rows)
+    return min(num_asked, config.max_questions or num_asked)
 
 
 def _notes(

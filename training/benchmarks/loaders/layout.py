@@ -7,7 +7,7 @@ benchmark gives a plausible score; columns that a repository adds are noted and 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Final
 
@@ -158,6 +158,7 @@ class Layout:
     (reference: benchmarks.md), for the error when the hub refuses.
     parts: config -> glob patterns of its files, the first that matches is used; a README with `configs:` goes before.
     default_parts: those that make the benchmark (of VSI-Bench's configs any one is the benchmark). num_rows: in them.
+    num_asked: protocol -> how many of these rows it asks, where it is not all of them.
     media: what to fetch and unpack, and where; media_bytes: its size, None where no source says so.
     """
 
@@ -175,3 +176,4 @@ class Layout:
     media: str
     media_bytes: int | None
     read: ReadRow
+    num_asked: Mapping[Protocol, int] = field(default_factory=dict)

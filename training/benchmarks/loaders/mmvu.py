@@ -67,4 +67,5 @@ LAYOUT: Final = Layout(
     media="the folder videos/ of the repository (a mirror: videos.zip)",
     media_bytes=941_000_000,
     read=_read,
+    num_asked={"videor1": 625, "official": 625},
 )

@@ -101,4 +101,5 @@ LAYOUT: Final = Layout(
     media="v1/videos/video.zip, beside meta_info_video.json",
     media_bytes=None,
     read=_read,
+    num_asked={"videor1": 510},
 )
