@@ -12,13 +12,16 @@ from pydantic import PositiveFloat, PositiveInt
 from rich.console import Console
 from rich.table import Table
 
-from curation.budget import Price
+from curation.budget import Price, PriceTable, known_price
 from curation.config import Config
 from curation.encoding import visual_tokens
+from curation.engines.config import model_name
 from curation.errors import MediaError
+from curation.generate import GenerateConfig
 from curation.media import resolve_media
 from curation.prompts import Prompt, render_question, render_trace_prompt
 from curation.schema import Question, SourceReject
+from curation.verify import VerifyConfig
 from curation.video import VideoConfig
 
 _CHARACTERS_PER_TOKEN: Final = 4.0
@@ -41,7 +44,7 @@ class PlanAssumptions(Config):
 
 @dataclass(slots=True)
 class Plan:
-    """Totals over all questions; tokens are estimates, dollars an upper bound (every question reaches the judge)."""
+    """Totals over all questions, each asked once and judged once; tokens are estimates."""
 
     num_questions: int = 0
     num_rejects: int = 0
@@ -99,13 +102,17 @@ def print_plan(
     console: Console,
     *,
     assumptions: PlanAssumptions,
-    generator: str,
-    judge: str,
-    judge_price: Price | None,
-    price_date: str,
+    generate: GenerateConfig,
+    verify: VerifyConfig,
+    prices: PriceTable,
     budget_usd: float | None,
 ) -> None:
-    """The plan as a table; an unknown price reads "not priced", never 0."""
+    """The plan as a table; an unknown price reads "not priced", never 0.
+
+    Dollars are said twice: as expected, and for the case that every question takes all attempts, every observation all
+    tries, and every reply is cut at max_tokens.
+    """
+    generator, judge = model_name(generate.engine), model_name(verify.engine)
     table = Table(title="Plan (no model is called)", title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
@@ -122,12 +129,35 @@ def print_plan(
     )
     table.add_row("judge, input", f"{plan.judge_input_tokens / 1e6:,.2f} Mtok", f"{judge}, every question at most")
     table.add_row("judge, output", f"{plan.judge_output_tokens / 1e6:,.2f} Mtok", "")
+    price = known_price(generate.engine, prices.models)
+    expected = (plan.generate_input_tokens, plan.generate_output_tokens)
+    most = (
+        generate.attempts * plan.generate_input_tokens,
+        float(generate.attempts * plan.num_questions * generate.max_tokens),
+    )
+    table.add_row("generate, live", *_cost(price, generator, expected, most, prices.date))
+    price = known_price(verify.engine, prices.models)
+    expected = (plan.judge_input_tokens, plan.judge_output_tokens)
+    tries = generate.attempts * verify.tries
+    longest = plan.num_questions * max(0, generate.max_tokens - assumptions.observation_tokens)
+    most = (tries * (plan.judge_input_tokens + longest), float(tries * plan.num_questions * verify.max_tokens))
     for mode, batch in (("live", False), ("batch", True)):
-        if judge_price is None:
-            cost, note = "not priced", f"add prices.{judge} to the config"
-        else:
-            cost_usd = judge_price.cost_usd(plan.judge_input_tokens, plan.judge_output_tokens, batch=batch)
-            cost, note = f"{cost_usd:,.2f} USD", f"prices of {price_date}"
-        table.add_row(f"judge, {mode}", cost, note)
+        table.add_row(f"judge, {mode}", *_cost(price, judge, expected, most, prices.date, batch=batch))
     table.add_row("budget", "none" if budget_usd is None else f"{budget_usd:,.2f} USD", "")
     console.print(table)
+
+
+def _cost(
+    price: Price | None,
+    model: str,
+    expected: tuple[float, float],
+    most: tuple[float, float],
+    date: str,
+    *,
+    batch: bool = False,
+) -> tuple[str, str]:
+    """Expected dollars, and a note with those of the worst case; tokens are (input, output)."""
+    if price is None:
+        return "not priced", f"add prices.{model} to the config, if it is paid by the token"
+    worst = f"{price.cost_usd(*most, batch=batch):,.2f} if every try is used and cut; prices of {date}"
+    return f"{price.cost_usd(*expected, batch=batch):,.2f} USD", worst

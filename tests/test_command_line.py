@@ -111,3 +111,24 @@ def test_all_media_missing_ends_the_run_with_a_word_on_media_root(tmp_path, capf
         assert "Check source.media_root" in capfd.readouterr().err
         assert not generator.asked
         assert main(["run", config]) == 0
+
+
+def test_dry_run_prices_the_generator_and_counts_every_attempt_and_try(tmp_path, monkeypatch, capsys):
+    def dollars(*overrides):
+        assert main(["run", str(config), "--dry-run", "prices={tiny-vl: {input: 2000, output: 4000}}", *overrides]) == 0
+        printed = {line.split("\u2502")[1].strip(): line.split("\u2502")[2:4] for line in lines(capsys)}
+        cells = printed["generate, live"], printed["judge, live"]
+        return [(float(cost.split()[0]), float(note.split()[0].replace(",", ""))) for cost, note in cells]
+
+    def lines(capsys):
+        return [line for line in capsys.readouterr().out.splitlines() if line.startswith("\u2502")]
+
+    monkeypatch.setenv("COLUMNS", "200")
+    write_world(tmp_path, twenty_records())
+    with LoopbackServer() as generator, LoopbackServer() as judge:
+        config = write_config(tmp_path, generator, judge)
+        (once, worst), (judged, judge_worst) = dollars()
+        assert 18 * 0.64 * 4 < once < worst and judged < judge_worst
+        (same, twice), (same_judged, four_times) = dollars("generate.attempts=2", "verify.tries=4")
+        assert (same, twice) == (once, pytest.approx(2 * worst, abs=0.02))
+        assert (same_judged, four_times) == (judged, pytest.approx(4 * judge_worst, abs=0.05))

@@ -50,8 +50,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _dry_run(config: RunConfig) -> int:
-    from curation.budget import known_price, load_prices
-    from curation.engines.config import model_name
+    from curation.budget import load_prices
     from curation.plan import make_plan, print_plan
     from curation.prompts import load_judge_prompt, load_trace_prompt
     from curation.sources import open_source
@@ -64,15 +63,13 @@ def _dry_run(config: RunConfig) -> int:
         judge_prompt=load_judge_prompt(config.verify.prompt),
         assumptions=config.plan,
     )
-    prices = load_prices(config.prices)
     print_plan(
         plan,
         Console(),
         assumptions=config.plan,
-        generator=model_name(config.generate.engine),
-        judge=model_name(config.verify.engine),
-        judge_price=known_price(config.verify.engine, prices.models),
-        price_date=prices.date,
+        generate=config.generate,
+        verify=config.verify,
+        prices=load_prices(config.prices),
         budget_usd=config.budget_usd,
     )
     return 0
