@@ -89,9 +89,119 @@ def test_rule_takes_what_is_asked_supposed_guessed_or_denied_for_no_conclusion(t
     assert settled_option(think, OPTIONS) is None
 
 
+# Forms in which reasoning concludes, each judged by hand; options as OPTIONS. What is only meant stays unread.
+CONCLUSIONS = {
+    "A": (
+        "So it is A.", "So it's A.", "So, A.", "Considering everything, option A is the best choice.",
+        "So I'm confident it's A.", "I'll choose A.", "Hence the correct option would be A.",
+        "The only choice that remains is A.",
+    ),
+    "B": (
+        "Thus, it is B.", "Hence B.", "This rules out A, C and D, leaving only B.", "That leaves B.",
+        "Only B remains.", "B is the best fit.", "B is the best match.", "B fits best.", "B makes the most sense.",
+        "B makes sense.", "I'm going with B.", "I'll go for B.", "My answer is B.", "The answer would be B.",
+        "The answer has to be B.", "The correct option is (B).", "The correct choice: B", "Final answer: B",
+        "**Answer:** B", "Answer - B", "ANSWER: B", "This matches option B.", "This corresponds to B.",
+        "This points to B.", "so B it is.", "So B must be the answer.", "The video shows a blue car, so B.",
+        "The car turned blue, so the answer's B.", "B seems correct.", "B seems right.", "B looks right.",
+        "B is right.", "B is the one.", "B is the only one that fits.", "B is the most accurate.",
+        "B is the most likely answer.", "the most likely answer is B.", "the best answer is B.",
+        "I conclude that B is correct.", "I am confident that it is B.", "I'm confident the answer is B.",
+        "Choose B.", "Pick B.", "Option B it is.", "So option B.", "Going with B.", "I settle on B.",
+        "I select option B.", "The answer should be option B.", "The answer is clearly B.", "It has to be B.",
+        "It is therefore B.", "The answer is thus (B).", "This means the answer is B.", "The answer is: \\boxed{B}",
+        "The blue car is the correct answer.", "so the blue car.", "So it was the blue car.",
+        "Everything points to the blue car.", "That leaves the blue car.", "Only the blue car remains.",
+        "The answer is B) blue car.", "The answer is \"B\".", "B: blue car is correct.",
+        "Therefore, the correct answer is B. blue car.", "By elimination, B.", "By elimination, it is B.",
+        "Eliminating A and C leaves B.", "We are left with B.", "so I'd say B.", "I'd say B.", "I think it's B.",
+        "I think the answer is B.", "I believe B is correct.", "I would say the answer is B.",
+        "All the evidence supports B.", "The evidence supports option B.", "So my choice is B.",
+        "B is what I choose.", "Based on this, B is the answer.", "B best describes the video.",
+        "Option B best matches.", "That makes B the answer.", "That makes B correct.", "The right one is B.",
+        "The correct one is B.", "The only one that fits is B.", "B is the only option left.",
+        "B is the only remaining option.", "Everything else is ruled out, so it can only be B.",
+        "it is clear that B is correct.", "Clearly, B.", "Clearly B is correct.", "Definitely B.",
+        "So the answer is B, not A.", "So it's B, not A.", "It's B rather than C.", "It is not A, so it is B.",
+        "It isn't A; it must be B.", "A is wrong, C is wrong, so B.", "The answer is not A, it is B.",
+        "I first thought A, but it is clearly B.", "At first I thought it was A, but the answer is B.",
+        "There is no doubt that it is B.", "Without a doubt, the answer is B.", "So, the answer is **B. blue car**.",
+        "Thus, the correct answer is option **B**.", "So the answer is: B) blue car", "Answer is B.", "Ans: B",
+        "So answer: (B)", "Therefore B is the correct option.", "Consequently, B is the right choice.",
+        "B would be the best answer.", "B would be the most accurate choice.", "so B is my answer",
+        "So B is our answer.", "I don't see a red car, so the answer is B.",
+        "It looks like the car is blue, so it's B.", "Hmm, I'm unsure about A, but B fits.",
+    ),
+    "C": (
+        "It must be C.", "Therefore, C.", "This leaves us with option C.", "So that must be option C.", "Thus (C).",
+        "I'll answer C.", "This makes option C the correct answer.", "The correct letter is C.",
+        "Only option C is left.",
+    ),
+    "D": (
+        "The only option left is D.", "Given this, the answer must be D.", "Therefore the answer: D",
+        "Hence, option (D).", "So D, because there are three.", "So the option is D.", "Let me go with D.",
+        "Let's go with D.", "So my final answer is D.", "Final answer is D", "In conclusion, the answer is D.",
+        "So it can only be D.",
+    ),
+}  # fmt: skip
+NO_CONCLUSIONS = (
+    "B is left.", "I'm leaning towards B.", "So the answer may be B.", "The answer might be B.",
+    "The answer is probably not B.", "The answer can't be B, nor C.", "So it is A? Or B?",
+    "I am torn between A and B.", "The options are A, B, C and D.", "So the options are A and B.",
+    "Let me consider B: it is blue.", "The answer could be A or B.", "Neither A nor B is correct.",
+    "So it's not the blue car.", "That would leave B.", "If A is wrong, that leaves B.",
+    "Whether it is B is unclear.", "B is not right.", "It is far from clear that the answer is B.",
+    "I would have said B.", "The answer is either A or B.", "Both A and B are correct.", "Some may say B.",
+    "I'd rather not say B.", "Suppose the answer is B.", "Say the answer is B.",
+    "The answer seems to be B, but I cannot tell.", "So far, B.", "So the label reads B.",
+    "The first letter on the sign is C.", "Then comes B.", "So much for B.", "So option B is out.",
+    "So option B, however, is wrong.", "So A, which is red, is wrong.", "That leaves B, C and D.",
+    "leaving only B and C.", "It must be B or C.", "This matches both A and B.",
+    "This matches option A and option B.", "So B, A.", "it is B that is wrong.", "B is correct only if it turns.",
+    "The answer is unlikely to be B.", "B fits neither.", "I do not think it is B.",
+    "I don't believe the answer is B.", "We cannot conclude B.", "The answer B is wrong.",
+    "Choosing B would be a mistake.", "So B cannot be right.", "Wait, is it B?", "So A is the wrong answer.",
+    "A is the worst answer.", "Leaving A and B.", "That leaves A or B.", "So it is not A.", "So it isn't A.",
+    "It is unlikely to be B.", "So A is left out.", "I am not sure it is B.", "Maybe it is B.", "Perhaps B.",
+    "So maybe B.", "It might be B.", "It may be B.", "So it could be A.", "So it is A or B.", "It is either A or B.",
+    "A car is red, so a car is seen.", "So a red truck passes.", "So I look at the scene.", "So A and B both fit.",
+    "This does not leave B.", "B is not the best fit.", "B does not make sense.", "B no longer fits.",
+    "B hardly fits.", "I doubt that it is B.", "It can't be B.", "It cannot be B.", "So it can't be B.", "If so, B.",
+    "If it is blue, then it is B.", "Let me check whether B fits.", "Does B fit?", "So is it B?", "Suppose it is B.",
+    "Let us assume the answer is B.", "I was going to say B.", "At first I thought it was B.",
+    "At first glance, B seems right.", "One might think the answer is B.", "It looks like B, but it is not.",
+    "The answer is B? No.", "So it is a vitamin C pill.", "The plan B failed, so they left.",
+    "So the car moves from A to B.", "So they go to point B.", "So person B leaves.", "This matches neither.",
+    "None of the options fits.", "So neither A nor B.", "So, not B.", "Only B is wrong.", "Everything but B.",
+    "All but B remain.", "Anything except B.", "The answer is almost B.", "The answer is anything but B.",
+    "B is less likely.", "B would be wrong.", "B would be right if it turned.", "B could be right.", "B might fit.",
+    "B is possible.", "B is tempting.", "The answer isn't B.", "the answer can't be B.", "The answer is hardly B.",
+    "I wouldn't go with B.", "I won't pick B.", "I can't choose B.", "It's hard to choose B.", "So it is A, B or C.",
+    "Leaving only the truck.", "So it's a tie.", "So I see a car.", "I think A car passes.", "So I.",
+    "So A red thing.", "So they get an A.", "It is a grade B film.", "Option B is similar.", "I considered B.",
+    "Option B says it is blue.", "Option B: blue car.", "A. red car", "Consider option B.", "Let's look at B.",
+    "which is B.", "-> B", "we get B.", "option B describes this.", "B is consistent with the video.",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("letter", CONCLUSIONS)
+@pytest.mark.parametrize("before", ["", "The car is small and moves. "])
+def test_rule_reads_the_common_forms_of_a_conclusion(letter, before):
+    missed = [think for think in CONCLUSIONS[letter] if settled_option(before + think, OPTIONS) != letter]
+    assert missed == []
+
+
+def test_rule_never_guesses_from_what_concludes_nothing():
+    guessed = {think: found for think in NO_CONCLUSIONS if (found := settled_option(think, OPTIONS)) is not None}
+    assert guessed == {}
+
+
 @pytest.mark.parametrize(
     ("think", "settled"),
     [
+        ("So it is A. But the car is blue, so it is B.", "B"),
+        ("The answer is A. Wait, it turned blue, leaving only B.", "B"),
+        ("At first glance, A seems right. It must be C.", "C"),
         ("The answer is A. Wait, no. So the answer is B.", "B"),
         ("The answer is A. Is it B? No.", "A"),
         ("So it is the red car. Hmm. So it is the blue car.", "B"),
