@@ -413,7 +413,25 @@ def test_pruned_config_reads_the_pruned_file(tmp_path):
     assert set(by_uid(load("vsi_bench", tmp_path, parts=["debiased"]))) == {"0", "1", "2", "3"}
     pruned = load("vsi_bench", tmp_path, parts=["pruned"])
     assert set(by_uid(pruned)) == {"4", "5", "6", "7", "8", "9"}
-    assert pruned.num_published is None and load("vsi_bench", tmp_path).num_published == 5_130
+    assert pruned.num_published == load("vsi_bench", tmp_path).num_published == 5_130  # it is a part of the benchmark
+
+
+def test_some_parts_or_some_rows_are_told_from_the_whole_benchmark(tmp_path):
+    write_benchmark("mvbench", tmp_path)
+    some = load("mvbench", tmp_path, parts=["action_count", "moving_count"])
+    assert some.num_published == 4_000 and "(4,000 are published)" in some.describe()
+    published = {}
+    for name in VIDEOR1_NAMES:
+        file = write_videor1(name, tmp_path / name)
+        published[name] = load_videor1(name, file, tmp_path / name, protocol="videor1").num_published
+    assert published == {
+        "vsi_bench": 5_130,
+        "videommmu": 900,
+        "mmvu": 625,
+        "mvbench": 4_000,
+        "tempcompass": None,
+        "video_mme": 2_700,
+    }
 
 
 def test_unknown_part_and_unknown_benchmark_are_named(tmp_path):

@@ -84,7 +84,7 @@ class LoadedBenchmark:
     """The questions of a benchmark in the order of its files, and what is not as it should be.
 
     revision: the hub's commit, or a hash of the files read. left_out: reason -> rows that are not asked.
-    num_published: the rows that the benchmark is said to have, as read; None where no source says so.
+    num_published: the rows that the whole benchmark is said to have, in files of this form; None where no source says.
     extra_columns: that the files have beside the known ones; they are not read.
     """
 

@@ -24,6 +24,8 @@ from training.benchmarks.scoring import Kind, Protocol
 
 _REQUIRED: Final = frozenset(("problem_id", "problem", "data_type", "problem_type", "options", "solution", "path"))
 _OPTIONAL: Final = frozenset(("original_question_type", "process", "data_source", "subtitle"))
+# As Video-R1 published them, which its TempCompass could not be read for; MMVU is its choices alone.
+_NUM_ROWS: Final = {"vsi_bench": 5_130, "videommmu": 900, "mmvu": 625, "mvbench": 4_000, "video_mme": 2_700}
 _KINDS: Final[dict[str, Kind]] = {
     "multiple choice": "mc",
     "numerical": "numeric",
@@ -59,7 +61,7 @@ def load_videor1(name: str, file: Path, media_root: Path, *, protocol: Protocol)
         columns=columns,
         protocol=protocol,
         revision=hash_files([(file.name, file)]),
-        num_published=None,
+        num_published=_NUM_ROWS.get(name),
     )
 
 
