@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import gradio as gr
 
-from app.filters import ANY, Filter
+from app.filters import ANY, NONE, UNKNOWN, Filter
 from app.reasons import reason_in_words
-from app.rows import Dataset
+from app.rows import BROWSED, Dataset
 from curation.report import plain
 
 MOST_CHOICES: Final = 500  # the most frequent ones; any other can be given in the address
@@ -108,6 +108,16 @@ class Controls:
         query = Filter.model_construct(**fields, descending=bool(descending)).to_query()
         return Filter.from_query(query)[0]
 
+    def changes(self, filter: Filter, values: Sequence[Any]) -> bool:
+        """Whether a person has set the controls to anything else than what they show for this filter."""
+        shown = self.values(filter)
+        return self.read(values) != self.read([shown[control] for control in self.components])
+
+    @property
+    def rows(self) -> Any:
+        """The control that chooses between accepted and rejected rows."""
+        return self._rows
+
     def values(self, filter: Filter) -> dict[Any, Any]:
         """What every control shows for a filter. A value that this dataset does not have cannot be shown."""
         shown: dict[Any, Any] = {
@@ -125,13 +135,25 @@ class Controls:
 
 
 def _choices(dataset: Dataset, field: str) -> list[tuple[str, str]]:
-    """What can be chosen, with the number of its rows."""
+    """What can be chosen, with the number of its accepted and of its rejected rows."""
     column = _CHOICES[field][0]
-    found = dataset.values(column)
-    if field == "overlap" and any(value not in ("none", "unknown") for value, _ in found):
-        found = [(ANY, sum(count for value, count in found if value not in ("none", "unknown"))), *found]
+    found = [value for value, _ in dataset.values(column)]
+    counts = [dict(dataset.values(column, config)) for config in BROWSED]
+    if field == "overlap" and any(value not in (NONE, UNKNOWN) for value in found):
+        # A row may overlap with several.
+        of_any = [dataset.page(Filter(rows=config, overlap=(ANY,))).num_matching for config in BROWSED]
+        counts = [{ANY: count} | of for count, of in zip(of_any, counts, strict=True)]
+        found = [ANY, *found]
     words = reason_in_words if field == "rejected_by" else str
-    return [(f"{plain(words(value), MOST_CHARS)} ({count:,})", value) for value, count in found[:MOST_CHOICES]]
+    return [
+        (f"{plain(words(value), MOST_CHARS)} ({_in_words(*(of.get(value, 0) for of in counts))})", value)
+        for value in found[:MOST_CHOICES]
+    ]
+
+
+def _in_words(num_accepted: int, num_rejected: int) -> str:
+    said = ((num_accepted, "accepted"), (num_rejected, "rejected"))
+    return ", ".join(f"{count:,} {state}" for count, state in said if count) or "0"
 
 
 def _bound(field: str, value: Any) -> int | float | None:

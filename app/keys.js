@@ -106,6 +106,21 @@
     if (note) note.value = note.defaultValue;
     const main = find("#main");
     if (main.getBoundingClientRect().top < 0) main.scrollIntoView(); // a row is read from its beginning
+    const box = find(".vp-pane-read");
+    fitLabelling();
+    // The arrows then scroll what is read; but nobody is taken out of a field.
+    if (box && !isTyping(document.activeElement)) box.focus({ preventScroll: true });
+  }
+
+  // While a trace is labelled its question, its observation and the answers are on the screen together: below the head
+  // of the page where there is room, else by themselves. Each of the two texts scrolls.
+  function fitLabelling() {
+    const desk = find(".viewer-labelling");
+    if (!desk) return;
+    const room = innerHeight - (desk.getBoundingClientRect().top + scrollY);
+    const isRoomy = room >= Math.min(480, innerHeight * 0.55);
+    desk.style.height = `${isRoomy ? room : innerHeight}px`;
+    if (!isRoomy && labeller()) desk.scrollIntoView();
   }
 
   // Like scrollIntoView of the nearest edge, but the page itself stays where it is.
@@ -128,7 +143,10 @@
     }
     const name = find("#labeller");
     if (name && !name.value) name.value = localStorage.getItem("labeller") ?? "";
+    fitLabelling();
   }
+
+  window.addEventListener("resize", fitLabelling);
 
   // What takes a while to make comes after the page: the frames of a video, the agreement of all labels.
   async function fetchInto(place, address) {
@@ -175,10 +193,8 @@
 
   const KEYS = {
     j: "next-row",
-    ArrowDown: "next-row",
     ArrowRight: "next-row",
     k: "previous-row",
-    ArrowUp: "previous-row",
     ArrowLeft: "previous-row",
     n: "next-page",
     p: "previous-page",
@@ -231,7 +247,7 @@
     const button = event.target.closest?.("button");
     if (!button) return;
     if (button.dataset.copy !== undefined) copy(button);
-    else if (button.dataset.seek !== undefined) seek(Number(button.dataset.seek));
+    else if (button.dataset.seek !== undefined) seek(Number(button.dataset.seek) + Number(button.dataset.into));
     else if (button.dataset.label !== undefined) label(button);
     else if (button.dataset.help !== undefined) find("#help")?.showModal();
   });
@@ -248,6 +264,11 @@
       localStorage.setItem("labeller", event.target.value);
       show();
     }
+  });
+
+  // The next key is to be a label, not a letter of the name.
+  document.addEventListener("keydown", (event) => {
+    if (event.target.id === "labeller" && event.key === "Enter") event.target.blur();
   });
 
   window.addEventListener("popstate", () => show());

@@ -12,12 +12,23 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 from markupsafe import Markup
 
-from app.charts import RL_WINDOWS, Bar, Series, draw_bars, panel, quiet, render_bars, render_histogram, round_step
+from app.charts import (
+    MOST_LABEL,
+    RL_WINDOWS,
+    Bar,
+    Series,
+    draw_bars,
+    panel,
+    quiet,
+    render_bars,
+    render_histogram,
+    round_step,
+)
 from app.filters import NONE, UNKNOWN, Filter
 from app.markup import fill, join
 from app.reasons import STEPS, reason_in_words
 from app.tables_html import render_notes, render_table
-from curation.report import Report, percent
+from curation.report import Report, percent, plain
 
 if TYPE_CHECKING:
     from app.rows import Dataset
@@ -26,6 +37,7 @@ Link = Callable[[Filter], str]
 
 NUM_BINS: Final = 40  # about: the width of a bin is a round number
 SCORE_BINS: Final = 10
+MOST_REASONS: Final = 24
 
 _CATEGORIES: Final = {"problem_type": "Problem types", "data_type": "Images and videos", "data_source": "Collections"}
 _SERIES: Final = {"cot": "accepted", "rejected": "rejected"}
@@ -101,9 +113,10 @@ class _Page:
             if reasons:
                 bars.append(Bar(f"left after {STEPS.get(step, step)}", left, num_read))
             for name, count in reasons.items():
-                words = fill("{} <code>{}</code>", reason_in_words(name), name)
+                reason = plain(reason_in_words(name), MOST_LABEL)
+                words = fill("{} <code>{}</code>", reason, plain(name, MOST_LABEL))
                 rows.append((self._linked(words, rejected_by=(name,)), f"{count:,}"))
-        why = fill("<h4>Rejected because</h4>{}", render_table(("reason", "rows"), rows)) if rows else Markup("")
+        why = fill("<h4>Rejected because</h4>{}", _reasons(rows)) if rows else Markup("")
         source = "Counted over the rows that match." if report is None else "As measured in stats/report.json."
         return panel("From read to accepted", draw_bars(bars) + why, source)
 
@@ -214,6 +227,16 @@ class _Page:
     def _linked(self, words: Markup, **condition: tuple[str, ...]) -> Markup:
         href = self._address(**condition)
         return words if href is None else fill('<a data-go href="{}">{}</a>', href, words)
+
+
+def _reasons(rows: Sequence[tuple[Markup, str]]) -> Markup:
+    """The most frequent in a table; the others can be unfolded, as bars can."""
+    headings = ("reason", "rows")
+    shown, rest = render_table(headings, rows[:MOST_REASONS]), rows[MOST_REASONS:]
+    if not rest:
+        return shown
+    unfolded = "{}<details><summary>{} more</summary>{}</details>"
+    return fill(unfolded, shown, f"{len(rest):,}", render_table(headings, rest))
 
 
 def _wait_for(address: str) -> Markup:

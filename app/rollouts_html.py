@@ -10,10 +10,12 @@ from typing import Final
 
 from markupsafe import Markup
 
+from app.charts import MOST_TITLE
 from app.markup import fill, join
 from app.rollouts import MOST_ROLLOUTS, Group, GroupPage, GroupSummary, Reward, Rollout, Spread
 from app.tables_html import render_table
 from app.trace_html import text_box, verdict_badge
+from curation.report import plain
 from curation.trace import BLOCKS
 
 MOST_REWARD: Final = 2.2  # accuracy 1, format 1, length 0.2 (VideoP2R, section 3.3)
@@ -25,7 +27,7 @@ def render_group_page(page: GroupPage, link: Callable[[GroupSummary], str]) -> M
         return Markup('<p class="vp vp-quiet">There is no group.</p>')
     rows = [
         (
-            fill('<a data-go href="{}"><bdi dir="auto">{}</bdi></a>', link(group), group.name or "no name"),
+            fill('<a data-go href="{}"><bdi dir="auto">{}</bdi></a>', link(group), name_group(group)),
             _count(group.step),
             _spread(group.perception),
             _spread(group.reasoning),
@@ -39,11 +41,17 @@ def render_group_page(page: GroupPage, link: Callable[[GroupSummary], str]) -> M
     return fill('<div class="vp vp-groups">{}</div>', render_table(headings, rows))
 
 
+def name_group(summary: GroupSummary) -> str:
+    """Its name and step: the same question is sampled again at a later one."""
+    name = plain(summary.name, MOST_TITLE) if summary.name else "a group without a name"
+    return name if summary.step is None else f"{name}, step {summary.step:,}"
+
+
 def render_group(group: Group) -> Markup:
     """One group: who sampled it, its rewards and advantages in a table, then each completion."""
     summary = group.summary
     source = "@".join(part for part in (group.dataset_repo, group.dataset_tag or group.dataset_commit) if part)
-    words = [f"step {_count(summary.step)}", f"{summary.num_rollouts:,} rollouts", summary.model, source]
+    words = [f"{summary.num_rollouts:,} rollouts", summary.model, source]
     left_out = (
         fill(
             '<p class="vp-note">{} more are in the files; the first {} are shown.</p>',
@@ -55,7 +63,7 @@ def render_group(group: Group) -> Markup:
     )
     return fill(
         '<article class="vp vp-group"><h3 dir="auto">{}</h3><p class="vp-quiet">{}</p>{}{}{}{}</article>',
-        summary.name or "a group without a name",
+        name_group(summary),
         " - ".join(word for word in words if word),
         _collapse(summary),
         _rewards(group),

@@ -24,7 +24,7 @@ import polars as pl
 from app.beside import read_provenance, read_report
 from app.conditions import CATEGORIES, in_order, matches
 from app.filters import NONE, UNKNOWN, Filter, whole_characters
-from app.search import holds_all, search_terms
+from app.search import SharedScan, Terms, holds_all, search_terms
 from app.shards import COLUMNS, Shard, describe_shards, find_shards, open_shard, read
 from curation.errors import RunDirectoryError, UserError
 from curation.locate import LocatedDataset
@@ -51,7 +51,7 @@ _FACTS: Final = (
 )
 _SEGMENTS: Final = ("observation", "think")
 _MOST_FILTERS: Final = 32  # remembered, of 1 MB at most
-_MOST_SEARCHES: Final = 8
+_MOST_SEARCHES: Final = 32
 
 
 class NoSuchRowError(UserError, LookupError):
@@ -112,9 +112,8 @@ class Dataset:
         self._shards = shards
         self._starts = [0, *accumulate(shard.num_rows for shard in shards)]
         self._index = index
-        self._one_search = Lock()
         self._places = lru_cache(_MOST_FILTERS)(self._find_places)
-        self._found = lru_cache(_MOST_SEARCHES)(self._search)
+        self._found = lru_cache(_MOST_SEARCHES)(SharedScan(self._scan).find)
         self._counting: Future[pl.DataFrame] | None = None
         self._one_start = Lock()
 
@@ -201,23 +200,25 @@ class Dataset:
         places = self._matching(filter)
         return int(places[random.Random(seed).randrange(len(places))]) if len(places) else None
 
-    def values(self, column: str) -> list[tuple[str, int]]:
+    def values(self, column: str, config: str | None = None) -> list[tuple[str, int]]:
         """The distinct values of a category or of the lists `flags` and `overlaps`, the most frequent first.
 
-        Each as a Filter names it, with the number of accepted and rejected rows: "none" counts the rows whose category
-        is null, and whose list of overlaps is empty; "unknown" those whose overlaps are null. Raises NoSuchRowError.
+        Each as a Filter names it, with the number of rows, of one config or of both: "none" counts the rows whose
+        category is null, and whose list of overlaps is empty; "unknown" those whose overlaps are null. Raises
+        NoSuchRowError.
         """
         values = pl.col(column)
+        index = self._index if config is None else self._index.filter(pl.col("config") == config)
         counts: Counter[str] = Counter()
         if column in CATEGORIES:
-            entries = self._index.select(values.fill_null(NONE))
+            entries = index.select(values.fill_null(NONE))
         elif column == "rejected_by":
-            entries = self._index.select(values)
+            entries = index.select(values)
         elif column in ("flags", "overlaps"):
-            entries = self._index.select(values.list.unique()).explode(column)
+            entries = index.select(values.list.unique()).explode(column)
             if column == "overlaps":
-                counts[NONE] = self._index.filter(values.list.len() == 0).height
-                counts[UNKNOWN] = self._index[column].null_count()
+                counts[NONE] = index.filter(values.list.len() == 0).height
+                counts[UNKNOWN] = index[column].null_count()
         else:
             raise NoSuchRowError(f"{column} is no column of categories.")
         counts.update(dict(entries.drop_nulls().group_by(column).len().iter_rows()))
@@ -260,10 +261,11 @@ class Dataset:
             rows = rows.filter(self._found(terms)[rows["place"]])
         return in_order(rows, filter)["place"]
 
-    def _search(self, terms: tuple[str, ...]) -> pl.Series:
-        """Whether each row holds all terms. One search at a time: each takes all cores and some memory."""
-        with self._one_search:
-            return read(self._shards, [shard.rows.select(found=holds_all(terms)) for shard in self._shards])["found"]
+    def _scan(self, searches: Sequence[Terms]) -> dict[Terms, pl.Series]:
+        """Whether each row holds all terms, for each search."""
+        columns = {str(place): holds_all(terms) for place, terms in enumerate(searches)}
+        found = read(self._shards, [shard.rows.select(**columns) for shard in self._shards])
+        return {terms: found[str(place)] for place, terms in enumerate(searches)}
 
     def _count_words(self) -> pl.DataFrame:
         """`observation_words` and `think_words` of every row, null where there is no such text; and `trace_hash`."""

@@ -41,6 +41,9 @@ MOST_FRAME_BYTES: Final = 512 * 2**20
 MOST_SECONDS: Final = 30.0
 
 _JPEG_QUALITY: Final = 80
+# A player shows the frame that has begun; where it begins is rounded by file and browser, so it is asked for a moment
+# later: by half a frame, or by this where frames last longer or unevenly.
+_MOST_INTO_FRAME_S: Final = 0.004
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +57,14 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One small picture. index: its number in the file."""
+    """One small picture. index: its number in the file. into_s: how long after its timestamp it surely shows."""
 
     jpeg: bytes
     width: int
     height: int
     index: int
     timestamp_s: float
+    into_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +236,10 @@ def _picture(frame: Frame, kind: Literal["image", "video"]) -> Markup:
     if kind == "image":
         return fill("<li>{}</li>", picture)
     return fill(
-        '<li><button type="button" class="vp-frame" data-seek="{:.3f}" title="{}">{}<span>{}</span></button></li>',
+        '<li><button type="button" class="vp-frame" data-seek="{:.6f}" data-into="{:.6f}" title="{}">{}<span>{}</span>'
+        "</button></li>",
         frame.timestamp_s,
+        frame.into_s,
         said,
         picture,
         time,
@@ -251,11 +257,12 @@ def _shrink(frames: Frames, file: Path) -> Strip:
     wanted = THUMBNAIL_PIXELS if frames.kind == "video" else 3 * THUMBNAIL_PIXELS
     scale = min(1.0, wanted / height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    into_frame_s = min(_MOST_INTO_FRAME_S, 0.5 / frames.fps) if frames.fps else 0.0
     small = []
     for pixels, index, timestamp_s in zip(frames.frames, frames.indices, frames.timestamps_s, strict=True):
         buffer = io.BytesIO()
         Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=_JPEG_QUALITY)
-        small.append(Frame(buffer.getvalue(), *size, index, timestamp_s))
+        small.append(Frame(buffer.getvalue(), *size, index, timestamp_s, into_frame_s))
     with file.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     return Strip(tuple(small), width, height, frames.num_source_frames, frames.kind, sha256)

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Final
 
 from markupsafe import Markup
 
+from app.charts import MOST_LABEL
 from app.differences import Difference, Span
 from app.markup import fill, join
 from app.reasons import reason_in_words
 from app.trace_html import chips, verdict_badge
+from curation.report import plain
 
 if TYPE_CHECKING:
     from app.rows import Page, Summary
 
+MOST_FLAGS: Final = 8  # of a row in a list
 _COARSE: Final = "These texts are too long and too different to compare word by word: some marked words stand in both."
 
 
@@ -28,9 +31,11 @@ def render_page_table(page: Page, link: Callable[[Summary], str], *, selected: i
 
 def render_table(headings: Sequence[str], rows: Sequence[Sequence[str | Markup]]) -> Markup:
     """A small table; the first column names the row, the others are figures."""
-    head = join(fill("<th>{}</th>", heading) for heading in headings)
+    # An empty heading is announced as one of the table; a cell that heads nothing is none.
+    head = join(fill('<th scope="col">{}</th>', heading) if heading else Markup("<td></td>") for heading in headings)
     body = join(
-        fill("<tr><th>{}</th>{}</tr>", row[0], join(fill("<td>{}</td>", cell) for cell in row[1:])) for row in rows
+        fill('<tr><th scope="row">{}</th>{}</tr>', row[0], join(fill("<td>{}</td>", cell) for cell in row[1:]))
+        for row in rows
     )
     return fill(
         '<div class="vp-scroll"><table class="vp-table"><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>',
@@ -61,12 +66,13 @@ def render_notes(notes: Sequence[str]) -> Markup:
 
 def _line(row: Summary, href: str, *, is_open: bool) -> Markup:
     if row.rejected_by is not None:
-        state = fill('<span class="vp-why">{}</span>', reason_in_words(row.rejected_by))
+        state = fill('<span class="vp-why">{}</span>', plain(reason_in_words(row.rejected_by), MOST_LABEL))
     elif row.config == "rejected":
         state = Markup('<span class="vp-why">rejected, no reason recorded</span>')
     else:
         state = verdict_badge(row.verdict)
-    kinds = " / ".join(value for value in (row.problem_type, row.data_type, row.data_source) if value)
+    named = (row.problem_type, row.data_type, row.data_source)
+    kinds = " / ".join(plain(value, MOST_LABEL) for value in named if value)
     return fill(
         '<li class="{css}"><a class="row-link" data-go data-place="{place}" href="{href}" aria-current="{current}">'
         '<span class="vp-row-problem" dir="auto">{problem}</span>'
@@ -79,7 +85,7 @@ def _line(row: Summary, href: str, *, is_open: bool) -> Markup:
         problem=row.problem or "no question was recorded",
         kinds=kinds or "kind not recorded",
         state=state,
-        flags=chips(row.flags or (), {}, "vp-flag"),
+        flags=chips([plain(flag, MOST_LABEL) for flag in (row.flags or ())[:MOST_FLAGS]], {}, "vp-flag"),
         figures=_figures(row),
     )
 

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from app.charts import RL_WINDOWS, quiet, render_length
+from app.charts import MOST_TITLE, RL_WINDOWS, quiet, render_length
 from app.markup import fill, join, link, visible
 from app.reasons import STEPS, reason_in_words
+from curation.report import plain
 from curation.schema import INSUFFICIENT, SUFFICIENT
 from curation.scoring.choice import show_options
 from curation.tasks import score_answer
@@ -126,7 +127,10 @@ def _render_blind(row: Row) -> Markup:
     observation = row.get("observation")
     box = text_box(observation) if observation else quiet("this row has no observation to label")
     return fill(
-        '<article class="vp vp-trace vp-blind"><p class="vp-chips">{}</p>{}{}</article>',
+        '<article class="vp vp-trace vp-blind">'
+        '<div class="vp-pane" tabindex="0" role="group" aria-label="the question">'
+        '<p class="vp-chips">{}</p>{}</div>'
+        '<div class="vp-pane vp-pane-read" tabindex="0" role="group" aria-label="the observation">{}</div></article>',
         chips([row.get("data_type") or "image or video: not recorded"], {}, ""),
         render_question(row),
         _section("observation", "", box),
@@ -164,10 +168,11 @@ def _rejection(row: Row) -> Markup:
     step = rejected_by.partition(":")[0]
     detail = row.get("detail")
     return fill(
-        '<div class="vp-rejection"><p><b>Rejected while {}:</b> {}. <code>{}</code></p>{}</div>',
+        '<div class="vp-rejection"><p><b>Rejected while {}:</b> {}. <code>{}</code></p>{}{}</div>',
         STEPS.get(step, "running a step that is not known"),
-        reason_in_words(rejected_by),
-        rejected_by,
+        plain(reason_in_words(rejected_by), MOST_TITLE),
+        plain(rejected_by, MOST_TITLE),
+        text_box(rejected_by) if len(rejected_by) > MOST_TITLE else Markup(""),
         text_box(detail) if detail else Markup(""),
     )
 

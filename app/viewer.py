@@ -19,10 +19,11 @@ from app import api
 from app.address import Address
 from app.calls import Asked
 from app.controls import Controls
+from app.filters import Filter
 from app.markup import fill
 from app.opened import Opened
 from app.overview import render_overview
-from app.pages import Screen
+from app.pages import NOTHING_SAID, Said, Screen, show_said
 from app.pages.browse import show_browse
 from app.pages.compare import show_compare
 from app.pages.frame import FILTERED, open_tabs, render_frame, title, version_notes
@@ -81,12 +82,16 @@ def build_blocks(opened: Opened) -> gr.Blocks:
                 filled[sidebar] = gr.Sidebar(visible=is_filtered, open=asked.is_wide)
             return filled
 
-        def filtered(state: str, *values: Any) -> dict[Any, Any]:
+        def filtered(state: str, *values: Any) -> Any:
             """A control of the filter."""
             before = _before(state)
+            if not controls.changes(before.filter, values):
+                return gr.skip()  # left again: what is open stays
             tab = before.tab if before.tab in FILTERED else "browse"
-            address = Address(tab=tab, filter=controls.read(values))
-            return _fill(opened, slots, show(opened, address.link(), ""), number=0)
+            filter, note = _widen(opened, before.filter, controls.read(values))
+            screen = show(opened, Address(tab=tab, filter=filter).link(), "")
+            screen = replace(screen, notes=[*screen.notes, *note])
+            return _fill(opened, slots, screen, number=0) | {controls.rows: filter.rows}
 
         private: Mapping[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
         # Not "always_last": Gradio 6.31 asks that last time with what the first event carried. keys.js asks in turn.
@@ -95,7 +100,7 @@ def build_blocks(opened: Opened) -> gr.Blocks:
             controls.triggers,
             filtered,
             [slots.bridge, *controls.components],
-            slots.pages,
+            [*slots.pages, controls.rows],
             trigger_mode="always_last",
             **private,
         )
@@ -106,7 +111,7 @@ def build_blocks(opened: Opened) -> gr.Blocks:
     return built
 
 
-def show(opened: Opened, query: str, labeller: str, said: str = "") -> Screen:
+def show(opened: Opened, query: str, labeller: str, said: Said = NOTHING_SAID) -> Screen:
     """What an address shows. A fault the user can mend is a page of its own."""
     address, notes = Address.from_query(query)
     notes += version_notes(opened, address)
@@ -117,12 +122,13 @@ def show(opened: Opened, query: str, labeller: str, said: str = "") -> Screen:
     try:
         screen = _page(opened, address, labeller, said)
     except UserError as error:
-        main = fill('<div class="vp viewer-empty"><h3>This cannot be shown</h3><p>{}</p></div>', str(error))
+        shown = '{}<div class="vp viewer-empty"><h3>This cannot be shown</h3><p>{}</p></div>'
+        main = fill(shown, show_said(said), str(error))
         screen = Screen(address, main)
     return replace(screen, notes=[*notes, *screen.notes])
 
 
-def _page(opened: Opened, address: Address, labeller: str, said: str) -> Screen:
+def _page(opened: Opened, address: Address, labeller: str, said: Said) -> Screen:
     match address.tab:
         case "browse":
             return show_browse(opened, address)
@@ -168,6 +174,20 @@ def _before(state: str | None) -> Address:
     return Address.from_query(query)[0] if isinstance(query, str) else Address(tab="browse")
 
 
+def _widen(opened: Opened, before: Filter, chosen: Filter) -> tuple[Filter, list[str]]:
+    """The filter, of both kinds of row where a condition that was just set holds for the other kind alone; and a note.
+
+    Most of what can be chosen, as a reason of rejection, no accepted row has; and the list of choices counts both.
+    """
+    if chosen.rows == "all" or chosen.rows != before.rows or opened.dataset.page(chosen).num_matching:
+        return chosen, []
+    both = chosen.model_copy(update={"rows": "all"})
+    if not opened.dataset.page(both).num_matching:
+        return chosen, []
+    kinds = {"cot": "accepted", "rejected": "rejected"}
+    return both, [f"No {kinds[chosen.rows]} row matches, so accepted and rejected rows are shown."]
+
+
 def _add_labelling(opened: Opened, slots: _Slots, private: Mapping[str, Any]) -> None:
     """The only event that writes."""
     store = opened.labels
@@ -180,14 +200,14 @@ def _add_labelling(opened: Opened, slots: _Slots, private: Mapping[str, Any]) ->
         try:
             match asked.label:
                 case "undo":
-                    said = undo_label(store, asked.labeller)
+                    said = Said(undo_label(store, asked.labeller))
                 case "export":
-                    said = export_labels(opened, store)
+                    said = Said(export_labels(opened, store))
                 case _:
-                    said = save_label(opened, store, asked)
+                    said = Said(save_label(opened, store, asked))
                     address = address.changed(number=None)
         except UserError as error:
-            said = str(error)
+            said = Said(str(error), is_fault=True)
         screen = show(opened, address.changed(tab="label").link(), asked.labeller, said)
         return _fill(opened, slots, screen, number=asked.number)
 
@@ -210,7 +230,8 @@ def _add_api(opened: Opened) -> None:
         return _told(lambda: dict(api.count(opened, filter)))
 
     for function in (row, search, stats):
-        api_endpoint(function, api_name=function.__name__, queue=False)
+        # gradio_client asks through the queue all the same, which else would take one call at a time.
+        api_endpoint(function, api_name=function.__name__, queue=False, concurrency_limit=None)
 
 
 def _told(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:

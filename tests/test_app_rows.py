@@ -2,6 +2,8 @@ import json
 import random
 import shutil
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 
 from app.filters import Filter
 from app.rows import PROBLEM_CHARS, ROWS_PER_PAGE, Dataset, NoSuchRowError
-from app.search import SEARCHED, holds_all, search_terms
+from app.search import SEARCHED, SharedScan, holds_all, search_terms
 from curation.errors import RunDirectoryError
 from curation.locate import LocatedDataset, locate
 from curation.schema import CONFIG_FILES, REJECTED
@@ -646,3 +648,39 @@ def test_many_threads_get_the_same_answers(dataset):
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_searches_that_come_during_a_pass_share_the_next_one():
+    passes = []
+    began, go_on = threading.Event(), threading.Event()
+
+    def scan(searches):
+        passes.append(list(searches))
+        began.set()
+        assert go_on.wait(10)
+        if ("broken",) in searches:
+            raise RunDirectoryError("the file is gone")
+        return {terms: pl.Series([len(terms[0])]) for terms in searches}
+
+    shared = SharedScan(scan)
+    with ThreadPoolExecutor(20) as users:
+        first = users.submit(shared.find, ("first",))
+        assert began.wait(10)
+        others = [users.submit(shared.find, (f"user {number % 10}",)) for number in range(18)]
+        while len(shared._next[0] if shared._next else ()) < 18:
+            time.sleep(0.001)
+        go_on.set()
+        assert first.result()[0] == 5
+        assert {each.result()[0] for each in others} == {6}
+        with pytest.raises(RunDirectoryError):
+            shared.find(("broken",))
+    assert [len(each) for each in passes] == [1, 10, 1]
+    assert shared.find(("after",))[0] == 5
+
+
+def test_many_searches_at_once_find_what_each_finds_alone(dataset):
+    filters = [Filter(text=text) for text in ("ball", "the", "red ball", "zebra", '"a b"', "x" * 30, "BALL", "1")]
+    with ThreadPoolExecutor(8) as users:
+        found = list(users.map(lambda each: dataset.page(each).num_matching, filters))
+    alone = open_folder(dataset.folder)
+    assert found == [alone.page(each).num_matching for each in filters]

@@ -1,21 +1,29 @@
 """The viewer in a real browser: what a reader sees, what a link restores, and that hostile text does nothing."""
 
 import json
+import re
 import time
+from fractions import Fraction
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import polars as pl
 import pytest
+from selenium.webdriver.common.keys import Keys
 
 from app.labels import LabelStore
 from app.opened import open_viewer
 from curation.schema import REJECTED, ROLLOUT
 from curation.shards import write_rows
 from tests.browser import Browser, find_browser
+from tests.clips import frame_number, write_video
 from tests.folders import kept_row, rejected_row, write_folder
 from tests.viewed import HOSTILE, HOSTILE_ID, NUM_KEPT, hostile_row, open_world, running, write_world
 
 pytestmark = pytest.mark.timeout(120)
+
+# Begins of frames: as a screen is recorded, some last 11 ms and some 90.
+UNEVEN_MS = [45 * (number // 2) + 11 * (number % 2) for number in range(90)]
 
 # How many elements of ours could run something.
 _FOREIGN = """
@@ -134,6 +142,36 @@ def test_a_filter_is_chosen_from_its_control(browser, address):
     browser.script("document.querySelector('#rows input[value=rejected]').click()")
     browser.wait_for_text("#list .viewer-count", "0 rejected")
     assert "No row matches this filter" in browser.text("#main")
+
+
+@pytest.mark.parametrize("control", ["rejected_by", "verdict"])
+def test_what_a_list_promises_is_found_whichever_rows_are_shown(browser, address, control):
+    browser.open(f"{address}?tab=browse")
+    browser.wait_for_text("#list .viewer-count", f"{NUM_KEPT + 1} accepted")
+    browser.click(f"#filter-{control} input")
+    chosen = browser.script(
+        "const options = [...document.querySelectorAll('[role=option]')];"
+        "const chosen = options.find((each) => !each.textContent.includes('accepted'));"
+        "chosen.dispatchEvent(new MouseEvent('mousedown', {bubbles: true})); return chosen.textContent"
+    )
+    promised = re.search(r"\((\d+) rejected\)", chosen)[1]
+    browser.wait_for_text("#list .viewer-count", f"{promised} accepted and rejected")
+    assert "accepted and rejected rows are shown" in browser.text("#top")
+    assert browser.script("return document.querySelector('#rows input[value=all]').checked")
+
+
+def test_a_field_that_is_only_passed_through_leaves_the_open_row_open(browser, address):
+    browser.open(
+        f"{address}?tab=browse&id={place_id(6)}&source=nowhere,unknown&type=multiple+choice,free-form,numerical"
+    )
+    browser.wait_for_text("#main .vp-id", place_id(6))
+    shown = browser.address
+    for end in ("from", "to"):
+        browser.script(f"document.querySelector('#filter-score-{end} input').focus()")
+        browser.press(Keys.TAB)
+    time.sleep(0.7)
+    assert browser.text("#main .vp-id") == place_id(6)
+    assert browser.address == shown
 
 
 def test_search_finds_all_words_in_any_case_in_question_and_trace(browser, address):
@@ -331,6 +369,43 @@ def test_the_video_plays_seeks_and_a_frame_of_the_strip_leads_to_its_time(browse
     )
 
 
+@pytest.mark.parametrize(
+    ("rate", "options"), [(24, {}), (Fraction(30_000, 1_001), {}), (60, {}), (25, {"times_ms": UNEVEN_MS})]
+)
+def test_a_click_on_a_frame_of_the_strip_shows_that_frame(browser, tmp_path, rate, options):
+    """The number that is drawn into each frame is read from what the player shows."""
+    (tmp_path / "media").mkdir()
+    write_video(tmp_path / "media" / "clip.mp4", num_frames=90, fps=rate, size=(320, 192), gop=24, **options)
+    write_folder(tmp_path / "run", [kept_row(0, path="./clip.mp4", media_sha256=None)])
+    opened = open_viewer(str(tmp_path / "run"), media_root=tmp_path / "media", read_only=True)
+    with running(opened) as address:
+        browser.open(f"{address}?id={place_id(0)}")
+        browser.wait_until(lambda: len(browser.find_all("#main .vp-frames button")) == 16)
+        browser.wait_until(lambda: browser.script("return document.querySelector('#main video').readyState >= 2"))
+        for place in range(16):
+            wanted, shown = browser.driver.execute_async_script(
+                """
+                const [place, done] = arguments;
+                const video = document.querySelector('#main video');
+                const button = document.querySelectorAll('#main .vp-frames button')[place];
+                const read = () => {
+                  const canvas = document.createElement('canvas');
+                  [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+                  const context = canvas.getContext('2d');
+                  context.drawImage(video, 0, 0);
+                  const pixels = context.getImageData(0, 0, canvas.width, canvas.height).data;
+                  done([button.title, [Array.from(pixels), canvas.width, canvas.height]]);
+                };
+                video.addEventListener('seeked', () => requestAnimationFrame(read), {once: true});
+                button.click();
+                """,
+                place,
+            )
+            pixels, width, height = shown
+            picture = np.array(pixels, np.uint8).reshape(height, width, 4)[..., :3]
+            assert frame_number(picture) == int(re.search(r"frame (\d+)", wanted)[1]), wanted
+
+
 def test_a_picture_is_shown(browser, address):
     browser.open(f"{address}?id={place_id(1)}")
     browser.wait_until(
@@ -524,6 +599,73 @@ def test_a_second_quick_key_never_labels_a_row_that_was_not_seen(browser, addres
     browser.press("12")
     browser.wait_for_text("#main .viewer-progress", "1 of 12 labelled by you")
     assert [label.label for label in LabelStore(world / "labels.sqlite").of(first, "Quick")] == ["sufficient"]
+
+
+@pytest.fixture
+def long_texts(tmp_path):
+    """Observations of a real length."""
+    story = " ".join(
+        f"At {second} s the ball turns and rolls towards the red cube beside the wall." for second in range(40)
+    )
+    question = "Which of the balls comes to rest beside the red cube after the second collision? " * 2
+    options = [f"{letter}. the ball that was hit {letter} times by the others" for letter in "ABCD"]
+    rows = [kept_row(number, observation=story, problem=question, options=options) for number in range(3)]
+    folder = write_folder(tmp_path / "long", rows)
+    with running(open_viewer(str(folder), labels=tmp_path / "long.sqlite")) as address:
+        yield address
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844), (1920, 1080), (360, 640)])
+def test_the_whole_observation_can_be_read_while_the_answers_are_in_sight(browser, long_texts, width, height):
+    browser.resize(width, height)
+    browser.open(f"{long_texts}?tab=label")
+    browser.type_into("#labeller", "Reader")
+    browser.wait_until(lambda: browser.script("return document.activeElement.id") != "labeller")
+    browser.press("1")
+    browser.wait_for_text("#main .viewer-progress", "1 of 3 labelled by you")
+    browser.wait_until(lambda: "vp-pane-read" in browser.script("return document.activeElement.className"))
+    row = browser.find("[data-row]").get_attribute("data-row")
+    edges = """
+        const box = document.querySelector('.vp-pane-read').getBoundingClientRect();
+        const answers = document.querySelector('.viewer-answers').getBoundingClientRect();
+        return [box.top, box.bottom, answers.top, answers.bottom, innerHeight];
+    """
+    browser.wait_until(lambda: browser.script(edges)[3] <= height + 1)
+    top, bottom, answers_top, answers_bottom, _ = browser.script(edges)
+    assert 0 <= top < bottom <= answers_top < answers_bottom <= height + 1
+    assert bottom - top >= 140
+    at = """
+        const box = document.querySelector('.vp-pane-read');
+        return [box.scrollTop, box.scrollHeight - box.clientHeight];
+    """
+    if browser.script(at)[1] > 0:
+        browser.press(Keys.ARROW_DOWN)
+        browser.wait_until(lambda: browser.script(at)[0] > 0)
+        browser.press(Keys.END)
+        browser.wait_until(lambda: browser.script(at)[0] >= browser.script(at)[1] - 1)
+    assert browser.find("[data-row]").get_attribute("data-row") == row
+    assert browser.script("return document.documentElement.scrollWidth") <= width
+
+
+def test_a_label_that_is_lost_looks_like_a_fault_also_when_its_file_is_gone(browser, tmp_path):
+    folder = write_folder(tmp_path / "run", [kept_row(number) for number in range(4)])
+    with running(open_viewer(str(folder), labels=tmp_path / "labels.sqlite")) as address:
+        browser.open(f"{address}?tab=label")
+        browser.press("1")
+        fault = browser.wait_for("#main .viewer-fault")
+        assert (fault.get_attribute("role"), "NOT saved" in fault.text) == ("alert", True)
+        red = fault.value_of_css_property("color")
+        browser.type_into("#labeller", "Ada")
+        browser.wait_until(lambda: browser.script("return document.activeElement.id") != "labeller")
+        browser.press("1")
+        browser.wait_for_text("#main .viewer-said", "Saved")
+        assert not browser.find_all("#main .viewer-fault")
+        assert browser.find("#main .viewer-said").value_of_css_property("color") != red
+        for file in tmp_path.glob("labels.sqlite*"):
+            file.unlink()
+        browser.press("2")
+        said = browser.wait_for_text("#main .viewer-fault", "NOT saved")
+        assert place_id(0)[:12] in said
 
 
 def test_a_read_only_viewer_has_no_page_to_label_on(browser, world):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from markupsafe import Markup
 
@@ -21,6 +22,24 @@ class Screen:
     main: Markup
     listing: Markup = NOTHING
     notes: Sequence[str] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a page tells of what was asked last. is_fault: it was not done."""
+
+    words: str = ""
+    is_fault: bool = False
+
+
+NOTHING_SAID: Final = Said()
+
+
+def show_said(said: Said) -> Markup:
+    """A fault looks and is announced like one; nothing where nothing was asked."""
+    if said.is_fault:
+        return fill('<p role="alert" class="viewer-said viewer-fault"><b>Not done:</b> {}</p>', said.words)
+    return fill('<p role="status" class="viewer-said">{}</p>', said.words) if said.words else NOTHING
 
 
 def key_link(address: Address, key: str, words: str) -> Markup:

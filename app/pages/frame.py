@@ -22,10 +22,11 @@ _TITLES: Final = {
     "label": "Label",
 }
 _KEYS: Final = (
-    ("j or Down", "next row"),
-    ("k or Up", "previous row"),
+    ("j or Right", "next row"),
+    ("k or Left", "previous row"),
     ("n, p", "next page, previous page"),
     ("/", "search"),
+    ("Up, Down", "scroll; while labelling, the observation"),
     ("1, 2, 3", "label: sufficient, insufficient, cannot tell"),
     ("u", "take back the last label"),
     ("?", "this list"),

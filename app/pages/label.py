@@ -23,7 +23,7 @@ from app.filters import Filter
 from app.labels import LABELS, MIN_LABELS, MOST_NOTE, Label, LabelStore, clean_name, hash_observation
 from app.markup import fill, join, link
 from app.opened import Opened
-from app.pages import Screen, disabled, key_link
+from app.pages import NOTHING, NOTHING_SAID, Said, Screen, disabled, key_link, show_said
 from app.pieces import render_trace
 from app.rows import Dataset
 from app.sampling import design, drawn_from, stratified_sample
@@ -69,7 +69,7 @@ def _design(dataset: Dataset) -> pl.DataFrame:
     return design(dataset.facts(_EVERY_ROW))
 
 
-def show_label(opened: Opened, store: LabelStore, address: Address, labeller: str, said: str = "") -> Screen:
+def show_label(opened: Opened, store: LabelStore, address: Address, labeller: str, said: Said = NOTHING_SAID) -> Screen:
     """The row of the sample that the address names, or the first that the labeller has not labelled."""
     num = DEFAULT_SAMPLED if address.num_sampled is None else address.num_sampled
     seed = address.seed or 0
@@ -78,9 +78,12 @@ def show_label(opened: Opened, store: LabelStore, address: Address, labeller: st
     mine = {label.row_id: label for label in store.current(sample.chosen) if label.labeller == name}
     ids = sample.ids
     address = address.changed(num_sampled=num, seed=seed, row_id=None, place=None)
-    head = _head(store, name, num, seed, len(mine), len(ids), said)
+    # A fault stands where a person looks who labels.
+    head, full_head = (
+        _head(name, num, seed, len(mine), len(ids), each) for each in (NOTHING_SAID if said.is_fault else said, said)
+    )
     if not ids:
-        return Screen(address, fill("{}{}", head, _nothing_to_label()))
+        return Screen(address, fill("{}{}", full_head, _nothing_to_label()))
     number = address.number
     if number is None:
         number = next((place for place, row_id in enumerate(ids, 1) if row_id not in mine), None)
@@ -91,18 +94,20 @@ def show_label(opened: Opened, store: LabelStore, address: Address, labeller: st
                 f"{len(ids):,}",
                 link(address.link(number=1), "Look through your labels"),
             )
-            return Screen(address, fill("{}{}{}", head, done, _RESULTS))
+            return Screen(address, fill("{}{}{}", full_head, done, _RESULTS))
     number = min(number, len(ids))
     row_id = ids[number - 1]
     row = sample.rows[row_id]
     main = fill(
-        '{}<div class="viewer-labelling" data-row="{}" data-observation="{}">{}{}{}</div>{}',
+        '{}<div class="viewer-labelling" data-row="{}" data-observation="{}">{}{}{}{}</div>{}{}',
         head,
         row_id,
         hash_observation(row["observation"]),
         _moves(address, number, len(ids)),
+        show_said(said) if said.is_fault else NOTHING,
         render_trace(row, blind=True),
         _buttons(mine.get(row_id)),
+        _further(mine.get(row_id)),
         _RESULTS,
     )
     return Screen(address, main)
@@ -140,7 +145,7 @@ def export_path(store: LabelStore) -> Path:
     return store.path.with_suffix(".parquet")
 
 
-def _head(store: LabelStore, name: str, num: int, seed: int, num_mine: int, num_ids: int, said: str) -> Markup:
+def _head(name: str, num: int, seed: int, num_mine: int, num_ids: int, said: Said) -> Markup:
     share = num_mine / num_ids if num_ids else 0
     return fill(
         '<div class="vp viewer-label-head"><h2>Is the observation sufficient?</h2>'
@@ -153,14 +158,14 @@ def _head(store: LabelStore, name: str, num: int, seed: int, num_mine: int, num_
         '<label>seed <input name="seed" type="number" min="0" value="{seed}"></label><button>Draw</button></form></div>'
         '<p class="viewer-progress"><span class="vp-track" aria-hidden="true">'
         '<i class="vp-fill" style="width:{width}%"></i></span><span>{mine} of {ids} labelled by you</span></p>'
-        '<p role="status" class="viewer-said">{said}</p></div>',
+        "{said}</div>",
         name=name,
         num=str(num),
         seed=str(seed),
         width=f"{100 * share:.1f}",
         mine=f"{num_mine:,}",
         ids=f"{num_ids:,}",
-        said=said,
+        said=show_said(said),
     )
 
 
@@ -191,12 +196,14 @@ def _buttons(mine: Label | None) -> Markup:
         )
         for key, label in enumerate(LABELS, 1)
     )
+    return fill('<div class="vp viewer-answers">{}</div>', buttons)
+
+
+def _further(mine: Label | None) -> Markup:
     return fill(
-        '<div class="vp viewer-answers">{}</div><div class="vp viewer-further">'
-        '<label class="viewer-note">Note (optional, saved with the label)'
+        '<div class="vp viewer-further"><label class="viewer-note">Note (optional, saved with the label)'
         '<textarea id="note" rows="2" maxlength="{}">{}</textarea></label>'
         '<button type="button" data-label="undo" data-key="undo"><kbd>u</kbd> Take back my last label</button></div>',
-        buttons,
         MOST_NOTE,
         mine.note if mine else "",
     )
