@@ -1,7 +1,8 @@
 """Step 2: keep the completions that follow the template, answer right and are fit to learn from.
 
-Mark, never delete: the first rule that hits names itself in `rejected_by`, in the order format, score, lengths,
-repetition, leak. Template and score are the paper's (VideoP2R section 3.2); the other rules are ours.
+Mark, never delete: the first rule that hits names itself in `rejected_by`, in the order format, refusal, score,
+lengths, repetition, leak. Template and score are the paper's (VideoP2R section 3.2); the other rules are ours. A
+refusal is no answer and has no score.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from curation.config import Config
 from curation.leaks import find_leak
 from curation.repetition import repetition
 from curation.schema import Question
+from curation.scoring.refusals import is_refusal
 from curation.scoring.words import words
-from curation.tasks import score_answer
+from curation.tasks import Scoring, score_answer
 from curation.trace import OBSERVATION_OPENING, THINK_OPENING, Trace, TraceFormatError, parse_trace
 
 SCORE_TOLERANCE: Final = 1e-9  # 0.6 may arrive as 0.59999999999; it is kept
 LEAKS_ANSWER: Final = "leaks_answer"
 NO_OPENING: Final = "no_opening"
+REFUSAL: Final = "filter:refusal"
 
 
 def _ordered(window: tuple[int, int]) -> tuple[int, int]:
@@ -48,14 +51,16 @@ class FilterConfig(Config):
     """The largest share of a segment's words inside an 8-gram that occurred before; a loop soon exceeds 0.5."""
     leaks_answer: Literal["reject", "flag"] = "reject"
     """Whether an observation that gives the answer away is rejected or only flagged."""
+    scoring: Scoring = "default"
+    """Our rules (curation/tasks.py), or videor1 for the equality rules of Video-R1's reward."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
     """What step 2 found. `trace` and `score` are None where the completion is no trace; `flags` stand on kept rows too.
 
-    rejected_by: filter:format, filter:score, filter:observation_length, filter:think_length, filter:repetition,
-    filter:leaks_answer, or None for a completion that goes on to step 3.
+    rejected_by: filter:format, filter:refusal, filter:score, filter:observation_length, filter:think_length,
+    filter:repetition, filter:leaks_answer, or None for a completion that goes on to step 3.
     """
 
     trace: Trace | None
@@ -70,9 +75,14 @@ def filter_completion(completion: str, question: Question, config: FilterConfig)
     try:
         trace = parse_trace(completion)
     except TraceFormatError as error:
-        return Filtered(None, None, rejected_by="filter:format", detail=str(error))
-    score = score_answer(question.problem_type, trace.answer, question.solution, options=question.options)
+        reason = REFUSAL if is_refusal(completion) else "filter:format"
+        return Filtered(None, None, rejected_by=reason, detail=str(error))
+    score = score_answer(
+        question.problem_type, trace.answer, question.solution, options=question.options, strict=config.scoring
+    )
     leak = find_leak(trace.observation, question.problem_type, question.options)
+    if score < config.min_score - SCORE_TOLERANCE and is_refusal(trace.answer):
+        return Filtered(trace, None, _flags(trace, leak), REFUSAL, f"the answer declines: {trace.answer[:80]!a}")
     rejected_by, detail = _first_rule(trace, score, leak, config) or (None, None)
     return Filtered(trace, score, _flags(trace, leak), rejected_by, detail)
 

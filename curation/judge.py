@@ -103,7 +103,7 @@ def _parse_object(reply: str) -> Verdict | None:
     match explanations, judgements:
         case [str(explanation)], [str(judgement)] if "judgement" in dict(pairs):
             word = judgement.strip().removesuffix(".").strip().lower()
-            return Verdict(word == "yes", explanation.strip()) if word in ("yes", "no") else None
+            return Verdict(word == "yes", _reason(explanation)) if word in ("yes", "no") else None
     return None
 
 
@@ -111,7 +111,12 @@ def _parse_tagged(reply: str) -> Verdict | None:
     match = _TAGGED.fullmatch(reply)
     if match is None or sum(map(bool, _TAG_LIKE.findall(reply))) != 2 or _THINKING.search(reply):
         return None
-    return Verdict(match[2].lower() == "yes", match[1].strip())
+    return Verdict(match[2].lower() == "yes", _reason(match[1]))
+
+
+def _reason(explanation: str) -> str:
+    """With U+FFFD for U+0000, which no column may hold (schema.find_unstorable): a verdict is not lost for it."""
+    return explanation.strip().replace("\0", "\ufffd")
 
 
 def _fence(name: str, nonce: str, text: str) -> str:

@@ -19,13 +19,13 @@ from curation.answers import Answer, answer
 from curation.encoding import frames_identity
 from curation.engines.config import identity
 from curation.errors import without_paths
-from curation.filters import FilterConfig, Filtered, filter_completion
+from curation.filters import REFUSAL, FilterConfig, Filtered, filter_completion
 from curation.generate import Generator
 from curation.ingest import read_questions
 from curation.journal import content_key
 from curation.media import MediaRecord
 from curation.rundir import RunDirectory
-from curation.schema import CONFIGS, REJECTED, SCHEMA_VERSION, Question
+from curation.schema import BAD_ENCODING, CONFIGS, REJECTED, SCHEMA_VERSION, Question, find_unstorable
 from curation.shards import read_fingerprint, write_rows
 from curation.tasks import SCORING_VERSION
 from curation.tokens import CountTokens
@@ -168,6 +168,12 @@ def _filtered(question: Question, number: int, found: Answer, config: FilterConf
     if found.text is None:
         attempt.detail = found.detail
         return attempt
+    if fault := find_unstorable(found.text):
+        attempt.completion, attempt.rejected_by, attempt.detail = None, BAD_ENCODING, f"the completion: {fault}"
+        return attempt
+    if found.stop_reason == "refusal":
+        attempt.rejected_by, attempt.detail = REFUSAL, "the model's server says that it declines"
+        return attempt
     attempt.filtered = filter_completion(found.text, question, config)
     attempt.rejected_by, attempt.detail = attempt.filtered.rejected_by, attempt.filtered.detail
     return attempt
@@ -176,7 +182,7 @@ def _filtered(question: Question, number: int, found: Answer, config: FilterConf
 def _worth_another(attempt: Attempt) -> bool:
     """Failures of steps 2 and 3 are regenerated; an unscored row is the judge's failure, not the generator's."""
     return attempt.rejected_by is not None and (
-        attempt.rejected_by.startswith("filter:") or attempt.rejected_by == "verify:insufficient"
+        attempt.rejected_by.startswith("filter:") or attempt.rejected_by in (BAD_ENCODING, "verify:insufficient")
     )
 
 

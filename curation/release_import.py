@@ -28,7 +28,7 @@ from curation.journal import content_key
 from curation.provenance import Provenance, publishable
 from curation.release_parts import in_order, refuse_another_file
 from curation.report import Report, plain
-from curation.schema import CONFIG_FILES, CONFIGS, Question, SourceReject
+from curation.schema import BAD_ENCODING, CONFIG_FILES, CONFIGS, Question, SourceReject, find_unstorable
 from curation.scoring.answer_text import answer_text
 from curation.shards import write_rows, write_split
 from curation.sources import release
@@ -252,9 +252,8 @@ def _entry(record: object, question: Question) -> _Entry:
     if not isinstance(completion, str):
         detail = "no output" if completion is None else f"output must be text, got {ascii(completion)[:80]}"
         return _Entry(question, None, rejected_by="generate:no_output", detail=detail)
-    if not _is_storable(completion):
-        detail = "output holds a NUL or bytes that are not UTF-8"
-        return _Entry(question, None, rejected_by="generate:bad_encoding", detail=detail)
+    if fault := find_unstorable(completion):
+        return _Entry(question, None, rejected_by=BAD_ENCODING, detail=f"output: {fault}")
     filtered = filter_completion(completion, question, _FILTER)
     if filtered.trace is None:
         return _Entry(question, completion, rejected_by=filtered.rejected_by, detail=filtered.detail)
@@ -319,17 +318,8 @@ def _reject_row(file: str, reject: SourceReject, record: object) -> dict[str, An
     """A record that is no question, with what could be read of it; its id names file and place."""
     completion = record.get("output") if file == "cot" and isinstance(record, Mapping) else None
     return reject.as_row(content_key(SOURCE, file, reject.file, reject.record)[:16]) | {
-        "completion": completion if isinstance(completion, str) and _is_storable(completion) else None
+        "completion": completion if isinstance(completion, str) and not find_unstorable(completion) else None
     }
-
-
-def _is_storable(text: str) -> bool:
-    """As records.py asks of a question: what UTF-8 and Parquet can hold."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in text
 
 
 def _num_rows(held: ReleaseHeld) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -18,10 +19,31 @@ import pyarrow as pa
 SCHEMA_VERSION: Final = 1
 PROBLEM_TYPES: Final = ("multiple choice", "numerical", "OCR", "free-form", "regression")
 DATA_TYPES: Final = ("image", "video")
+# What other files in this schema write for these types, in small letters and words.
+_ALIASES: Final = {
+    "multiple choice": (
+        *("multichoice", "multi choice", "single choice", "choice", "mc", "mcq", "mcqs", "mcqa"),
+        *("multiple choice question", "multi choice question"),
+    ),
+    "numerical": ("numeric", "number", "numbers", "num", "integer", "numerical answer"),
+    "OCR": ("ocr", "text recognition"),
+    "free-form": (
+        *("free form", "freeform", "free text", "free response", "open ended", "openended", "open", "open question"),
+        *("open ended question", "oe"),
+    ),
+    "regression": ("regress",),
+}
+_PROBLEM_TYPES: Final = {
+    name: problem_type
+    for problem_type in PROBLEM_TYPES
+    for name in (problem_type.lower().replace("-", " "), *_ALIASES[problem_type])
+}
+_UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
 STEPS: Final = ("source", "media", "generate", "filter", "verify")
 
 SUFFICIENT: Final = "sufficient"
 INSUFFICIENT: Final = "insufficient"
+BAD_ENCODING: Final = "generate:bad_encoding"  # why a completion that cannot be stored is rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +70,9 @@ class Question:
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Question:
         """The inverse of `as_row`; further columns are left alone."""
-        return cls(**{name: row[name] for name in QUESTION.names if name != "options"}, options=tuple(row["options"]))
+        return cls(
+            **{name: row[name] for name in QUESTION.names if name != "options"}, options=tuple(row["options"] or ())
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +98,20 @@ class SourceReject:
             "rejected_by": f"source:{self.reason}",
             "detail": f"{self.file} record {self.record}: {self.detail}",
         }
+
+
+def find_unstorable(text: str) -> str | None:
+    """What UTF-8, Parquet, a path or a page cannot hold: U+0000 and lone surrogates, of questions and traces alike.
+
+    Undecodable bytes of a file arrive as lone surrogates.
+    """
+    found = _UNSTORABLE.search(text)
+    return None if found is None else f"character {found.start()} is {found[0]!a}, which text cannot hold"
+
+
+def read_problem_type(text: str) -> str | None:
+    """The problem type that a text names, in any spelling ("Multiple_Choice") or by an alias ("mcq"); None if none."""
+    return _PROBLEM_TYPES.get(" ".join(text.lower().replace("-", " ").replace("_", " ").split()))
 
 
 def question_id(path: str, problem: str, options: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ bounds the time for any string. `strict="videor1"` scores by the equality rules 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from fractions import Fraction
@@ -24,9 +25,9 @@ from typing import Final, Literal
 from curation.schema import PROBLEM_TYPES
 from curation.scoring import videor1
 from curation.scoring.answer_text import answer_text
-from curation.scoring.choice import fold, same_choice
+from curation.scoring.choice import fold, named_letter, same_choice
 from curation.scoring.latex import plain_latex
-from curation.scoring.quantity import Quantity, parse_stated, parse_tuple, same_quantity, same_scale
+from curation.scoring.quantity import Quantity, parse_quantity, parse_stated, parse_tuple, same_quantity, same_scale
 from curation.scoring.refusals import is_refusal
 from curation.scoring.rouge import mean_rouge
 from curation.scoring.wer import word_accuracy
@@ -36,7 +37,11 @@ from curation.scoring.words import words
 # tests/golden holds it. 1 was a hash of source files.
 SCORING_VERSION: Final = 2
 
+Scoring = Literal["default", "videor1"]  # the key `scoring` of curation and RL
 MAX_TEXT_CHARS: Final = 10_000  # no answer to a numerical question that is a text is longer
+_EXPRESSION: Final = re.compile(
+    r"(?=.*\d)[\d\s.,:;/+*^()\[\]{}<>=|%\u00b0\u00b1\u00d7\u00b7\u00f7\u03c0\u2212\u221a\u221e-]+"
+)
 _QUOTES: Final = {
     '"': '"',
     "'": "'",
@@ -55,7 +60,7 @@ def score_answer(
     solution: str,
     *,
     options: Sequence[str] = (),
-    strict: Literal["videor1"] | None = None,
+    strict: Scoring | None = None,
 ) -> float:
     """Score in [0, 1] of `answer` against the gold `solution`; either may carry <answer> tags.
 
@@ -65,8 +70,8 @@ def score_answer(
     answer, gold = answer_text(answer), answer_text(solution)
     if strict == "videor1":
         return videor1.score(problem_type, answer, gold)
-    if strict is not None:
-        raise ValueError(f"unknown scoring mode {strict!r}; it is 'videor1' or None")
+    if strict not in (None, "default"):
+        raise ValueError(f"unknown scoring mode {strict!r}; it is 'videor1', 'default' or None")
     match problem_type:
         case "multiple choice":
             return float(same_choice(answer, gold, options))
@@ -80,6 +85,30 @@ def score_answer(
             return _score_regression(answer, gold)
         case _:
             raise ValueError(f"unknown problem type {problem_type!r}; it is one of {list(PROBLEM_TYPES)}")
+
+
+def find_gold_fault(problem_type: str, solution: str, options: Sequence[str]) -> str | None:
+    """Why no answer to a question could be right, in words that quote the gold; None for one that can be answered.
+
+    A numerical gold is a number or an expression of digits and signs (7:30); words that come near to one are neither.
+    """
+    gold = answer_text(solution)
+    quoted = ascii(gold)[:80]
+    if not any(unicodedata.category(character)[0] not in "CZ" for character in gold):
+        return f"the gold answer {quoted} is empty"
+    match problem_type:
+        case "multiple choice":
+            if named_letter(gold, options) is None or not options:
+                return f"the gold answer {quoted} names none of the {len(options)} options"
+        case "numerical" | "regression":
+            is_number = parse_quantity(gold) or (
+                problem_type == "numerical" and (parse_tuple(gold) or _EXPRESSION.fullmatch(plain_latex(gold[:1000])))
+            )
+            if not is_number:
+                return f"the gold answer {quoted} is no number"
+    if score_answer(problem_type, gold, gold, options=options) == 0:
+        return f"no answer scores against the gold answer {quoted}"
+    return None
 
 
 def _score_numerical(answer: str, gold: str) -> float:

@@ -23,6 +23,8 @@ import pyarrow.parquet as pq
 from curation.errors import ConfigError, MediaError
 from curation.media import MediaRecord, load_manifest, resolve_media
 from curation.schema import CONFIG_FILES, CONFIGS, DATA_TYPES, PROBLEM_TYPES, SCHEMA_VERSION
+from curation.scoring.choice import MAX_OPTIONS
+from curation.tasks import find_gold_fault
 from curation.trace import TraceFormatError
 from curation.video import VideoConfig, check_file
 from training.config import DatasetConfig
@@ -209,7 +211,8 @@ def _plain(path: str) -> str:
 
 def _light_rows(dataset: datasets.Dataset) -> Iterator[dict[str, Any]]:
     """The columns that decide whether a row can be used, row by row."""
-    wanted = {"path", "data_type", "problem_type", "observation", "think", "answer", "media_sha256"}
+    wanted = {"path", "data_type", "problem_type", "problem", "options", "solution"}
+    wanted |= {"observation", "think", "answer", "media_sha256"}
     light = dataset.select_columns([column for column in dataset.column_names if column in wanted])
     for batch in light.iter(batch_size=1000):
         for values in zip(*batch.values(), strict=True):
@@ -222,6 +225,13 @@ def _refuse(row: Mapping[str, Any], template: Template) -> str | None:
         return "question:problem_type"
     if row["data_type"] not in DATA_TYPES:
         return "question:data_type"
+    if not row["problem"]:
+        return "question:problem"
+    options = row["options"] or ()
+    if None in options or (row["problem_type"] == "multiple choice" and not 2 <= len(options) <= MAX_OPTIONS):
+        return "question:options"
+    if find_gold_fault(row["problem_type"], row["solution"] or "", options):
+        return "question:solution"
     if "think" in row:
         try:
             render_target(row, template)

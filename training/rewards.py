@@ -28,7 +28,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from curation.config import Config
 from curation.judge import Verdict
-from curation.tasks import score_answer
+from curation.tasks import Scoring, score_answer
 from training.processes import BlockTokens, Processes, Template, split_processes
 
 
@@ -51,6 +51,7 @@ class RewardConfig(Config):
     accuracy_weight, format_weight: factors of these parts. length_bonus: what a length in the window earns.
     perception_tokens, reasoning_tokens: the windows [least, most], ends included.
     perception, reasoning, length: false leaves that reward out (the paper's ablations).
+    scoring: default (curation.tasks), or videor1 for the equality rules of Video-R1's reward.
     template: agnostic when the policy writes think and answer only; it then has no perception reward.
     """
 
@@ -62,6 +63,7 @@ class RewardConfig(Config):
     perception: bool = True
     reasoning: bool = True
     length: bool = True
+    scoring: Scoring = "default"
     template: Template = "full"
 
     @model_validator(mode="after")
@@ -113,7 +115,7 @@ def reward_rollout(
     *,
     problem_type: str,
     solution: str,
-    options: Sequence[str],
+    options: Sequence[str] | None,
     verdict: Verdict | None,
     lengths: BlockTokens,
     config: RewardConfig,
@@ -132,7 +134,9 @@ def reward_rollout(
         perception = _reward(accuracy, well_formed, lengths.observation, config.perception_tokens, config)
     if config.reasoning:
         answer = _answer(completion, processes)
-        accuracy = 0.0 if answer is None else score_answer(problem_type, answer, solution, options=options)
+        accuracy = 0.0
+        if answer is not None:
+            accuracy = score_answer(problem_type, answer, solution, options=options or (), strict=config.scoring)
         well_formed = processes.answer is not None
         reasoning = _reward(accuracy, well_formed, lengths.reasoning, config.reasoning_tokens, config)
     return RolloutReward(perception, reasoning)

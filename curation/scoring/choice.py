@@ -17,6 +17,7 @@ from typing import Final
 
 from curation.scoring.latex import plain_latex
 
+MAX_OPTIONS: Final = len(ascii_uppercase)
 MAX_CHOICE_CHARS: Final = 2_000  # a longer answer to a multiple-choice question names no option
 
 _MARKUP: Final = " \t\r\n*_`\"'$\u201c\u201d\u2018\u2019\u300c\u300d\u3002\ufe0e\ufe0f"  # with the full stop of Chinese
@@ -93,7 +94,7 @@ def letter_options(options: Sequence[str]) -> tuple[str, ...]:
     if _own_labels(options):
         return tuple(options)
     lettered = (f"{letter}. {text.strip()}" for letter, text in zip(ascii_uppercase, options, strict=False))
-    return (*lettered, *options[len(ascii_uppercase) :])
+    return (*lettered, *options[MAX_OPTIONS:])
 
 
 def _own_labels(options: Sequence[str]) -> list[re.Match[str]]:

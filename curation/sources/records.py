@@ -8,14 +8,23 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from curation.schema import DATA_TYPES, PROBLEM_TYPES, Question, SourceReject, question_id
+from curation.schema import (
+    DATA_TYPES,
+    PROBLEM_TYPES,
+    Question,
+    SourceReject,
+    find_unstorable,
+    question_id,
+    read_problem_type,
+)
+from curation.scoring.answer_text import answer_text
+from curation.scoring.choice import MAX_OPTIONS, fold
 from curation.sources.literals import is_null
 from curation.sources.reading import RawRecord
+from curation.tasks import find_gold_fault, score_answer
 
 REQUIRED: Final = ("problem", "data_type", "problem_type", "solution", "path")
-_SOLUTION: Final = re.compile(r"\s*<answer>(?P<gold>(?:(?!</?answer>).)*\S(?:(?!</?answer>).)*)</answer>\s*", re.DOTALL)
-# What UTF-8, Parquet or a path cannot hold. Undecodable bytes of a file arrive here as lone surrogates.
-_UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
+_SOLUTION: Final = re.compile(r"\s*<answer>(?:(?!</?answer>).)*</answer>\s*", re.DOTALL)
 _INT64: Final = 2**63
 
 
@@ -45,22 +54,37 @@ def question_from_record(
 def questions_from_records(
     records: Iterable[RawRecord | SourceReject], licenses: Mapping[str, str]
 ) -> Iterator[Question | SourceReject]:
-    """One question or one reject for each record, in order; of equal questions the first is kept ("duplicate")."""
-    places: dict[str, tuple[str, int]] = {}
+    """One question or one reject for each record, in order.
+
+    Of equal questions the first is kept; a further one is a "duplicate", or with another gold "duplicate:conflict".
+    """
+    firsts: dict[str, tuple[str, int, str]] = {}
     for record in records:
         if isinstance(record, SourceReject):
             yield record
             continue
         file, number = record.file, record.number
         question = question_from_record(record.value, file=file, record_number=number, licenses=licenses)
-        if isinstance(question, Question) and (place := places.setdefault(question.id, (file, number))) != (
-            file,
-            number,
-        ):
-            detail = f"same question as record {place[1]} of {place[0]}"
-            yield SourceReject(file, number, "duplicate", detail, question.as_row())
-        else:
+        if isinstance(question, SourceReject) or question.id not in firsts:
+            if isinstance(question, Question):
+                firsts[question.id] = (file, number, question.solution)
             yield question
+            continue
+        first_file, first_number, solution = firsts[question.id]
+        reason, detail = "duplicate", f"same question as record {first_number} of {first_file}"
+        if not _same_gold(question, solution):
+            golds = f"{ascii(answer_text(question.solution))[:80]} here and {ascii(answer_text(solution))[:80]} there"
+            reason, detail = "duplicate:conflict", f"{detail}, with another gold: {golds}"
+        yield SourceReject(file, number, reason, detail, question.as_row())
+
+
+def _same_gold(question: Question, solution: str) -> bool:
+    """Letter and text of an option are the same gold, and so are 4 and 4.0."""
+    if fold(answer_text(question.solution)) == fold(answer_text(solution)):
+        return True
+    return question.problem_type in ("multiple choice", "numerical", "regression") and (
+        score_answer(question.problem_type, question.solution, solution, options=question.options) == 1
+    )
 
 
 def find_license(data_source: str | None, path: str, licenses: Mapping[str, str]) -> str | None:
@@ -76,13 +100,16 @@ def _question(record: object, licenses: Mapping[str, str]) -> Question:
     if not isinstance(record, Mapping):
         raise _RecordFault("not_an_object", f"expected an object, got {ascii(record)[:80]}")
     problem, data_type, problem_type, solution, path = (_text(record, name) for name in REQUIRED)
-    if problem_type not in PROBLEM_TYPES:
+    known_type = read_problem_type(problem_type)
+    if known_type is None:
         raise _RecordFault("unknown_problem_type", f"{ascii(problem_type)[:80]} is none of {', '.join(PROBLEM_TYPES)}")
     if data_type not in DATA_TYPES:
         raise _RecordFault("unknown_data_type", f"{ascii(data_type)[:80]} is none of {', '.join(DATA_TYPES)}")
     if not _SOLUTION.fullmatch(solution):
         raise _RecordFault("bad_solution", f"expected <answer>...</answer>, got {ascii(solution)[:80]}")
-    options = _options(record.get("options"), required=problem_type == "multiple choice")
+    options = _options(record.get("options"), required=known_type == "multiple choice")
+    if fault := find_gold_fault(known_type, solution, options):
+        raise _RecordFault("bad_solution", fault)
     data_source = _optional_text(record, "data_source")
     return Question(
         id=question_id(path, problem, options),
@@ -90,7 +117,7 @@ def _question(record: object, licenses: Mapping[str, str]) -> Question:
         problem=problem,
         options=options,
         data_type=data_type,
-        problem_type=problem_type,
+        problem_type=known_type,
         solution=solution,
         path=path,
         data_source=data_source,
@@ -112,9 +139,10 @@ def _readable(record: object, licenses: Mapping[str, str]) -> dict[str, Any]:
     for name, reader in read.items():
         with suppress(_RecordFault):
             row[name] = reader()
-    for name, known in (("problem_type", PROBLEM_TYPES), ("data_type", DATA_TYPES)):
-        if row.get(name) not in known:
-            row.pop(name, None)  # the column has a fixed vocabulary; the row's `detail` quotes what is none of it
+    # These columns have a fixed vocabulary; the row's `detail` quotes what is none of it.
+    row["problem_type"] = read_problem_type(row.get("problem_type", ""))
+    if row.get("data_type") not in DATA_TYPES:
+        row.pop("data_type", None)
     row["license"] = find_license(row.get("data_source"), row.get("path", ""), licenses)
     return row
 
@@ -143,6 +171,8 @@ def _options(options: object, *, required: bool) -> tuple[str, ...]:
         raise _RecordFault("bad_options", f"every option must be text, got {ascii(options)[:80]}")
     if required and len(options) < 2:
         raise _RecordFault("bad_options", f"a multiple choice question with {len(options)} options")
+    if required and len(options) > MAX_OPTIONS:
+        raise _RecordFault("bad_options", f"{len(options)} options are more than there are letters")
     return tuple(_storable("options", option) for option in options)
 
 
@@ -160,7 +190,6 @@ def _problem_id(problem_id: object) -> int | None:
 
 
 def _storable(name: str, text: str) -> str:
-    if unstorable := _UNSTORABLE.search(text):
-        where = f"character {unstorable.start()} of {name}"
-        raise _RecordFault("bad_encoding", f"{where} is {unstorable[0]!a}, which UTF-8 text cannot hold")
+    if fault := find_unstorable(text):
+        raise _RecordFault("bad_encoding", f"{name}: {fault}")
     return text

@@ -34,7 +34,7 @@ def _read(row: Row, media: MediaRoot, protocol: Protocol) -> BenchmarkQuestion |
     return BenchmarkQuestion(
         benchmark=LAYOUT.name,
         uid=row.identifier("id"),
-        kind="mc" if options else _open_kind(answer),
+        kind="mc" if options else open_kind(answer),
         text=cut_choices(row.text("question"), options),
         options=options,
         answer=gold_letter(answer, options) if options else answer,
@@ -64,7 +64,7 @@ def _choices(row: Row) -> Mapping[str, str]:
     return row.choices("choices", value)
 
 
-def _open_kind(answer: str) -> Kind:
+def open_kind(answer: str) -> Kind:
     """By the gold alone, as VCR-Bench's own evaluation tells them apart."""
     if _BRACKETS.fullmatch(answer):
         if read_interval(answer):

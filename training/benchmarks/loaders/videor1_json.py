@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from curation.schema import read_problem_type
 from curation.scoring.answer_text import answer_text
-from training.benchmarks.loaders import mmvu, mvbench, tempcompass, video_mme, videommmu, vsi_bench
+from training.benchmarks.loaders import mmvu, mvbench, tempcompass, vcr_bench, video_mme, videommmu, vsi_bench
 from training.benchmarks.loaders.annotations import hash_files, read_rows
 from training.benchmarks.loaders.layout import NOT_MULTIPLE_CHOICE, BenchmarkError, Columns, Layout, LeftOut, Row
 from training.benchmarks.loaders.loading import collect, layout_of
@@ -26,6 +27,7 @@ _REQUIRED: Final = frozenset(("problem_id", "problem", "data_type", "problem_typ
 _OPTIONAL: Final = frozenset(("original_question_type", "process", "data_source", "subtitle"))
 # As Video-R1 published them, which its TempCompass could not be read for; MMVU is its choices alone.
 _NUM_ROWS: Final = {"vsi_bench": 5_130, "videommmu": 900, "mmvu": 625, "mvbench": 4_000, "video_mme": 2_700}
+UNKNOWN_TYPE: Final = "unknown problem type"
 _KINDS: Final[dict[str, Kind]] = {
     "multiple choice": "mc",
     "numerical": "numeric",
@@ -66,11 +68,16 @@ def load_videor1(name: str, file: Path, media_root: Path, *, protocol: Protocol)
 
 
 def _read(row: Row, layout: Layout, media: MediaRoot, protocol: Protocol) -> BenchmarkQuestion | LeftOut:
-    kind = _KINDS[row.one_of("problem_type", _KINDS)]
+    problem_type = read_problem_type(row.text("problem_type"))
+    if problem_type is None:
+        return LeftOut(UNKNOWN_TYPE)
+    kind = _KINDS[problem_type]
     if kind != "mc" and (layout.name == "mmvu" or (layout.name == "vcr_bench" and protocol == "videor1")):
         return LeftOut(NOT_MULTIPLE_CHOICE)
     options = letter_options(row.texts("options")) if kind == "mc" else ()
     answer = answer_text(row.gold("solution"))
+    if layout.name == "vcr_bench" and kind == "free-form":
+        kind = vcr_bench.open_kind(answer)
     if kind in ("mc", "numeric"):
         kind, answer = read_gold(kind, answer, options)
     path = row.text("path").removeprefix("./")
