@@ -39,8 +39,9 @@ SCORING_VERSION: Final = 2
 
 Scoring = Literal["default", "videor1"]  # the key `scoring` of curation and RL
 MAX_TEXT_CHARS: Final = 10_000  # no answer to a numerical question that is a text is longer
-_EXPRESSION: Final = re.compile(
-    r"(?=.*\d)[\d\s.,:;/+*^()\[\]{}<>=|%\u00b0\u00b1\u00d7\u00b7\u00f7\u03c0\u2212\u221a\u221e-]+"
+_EXPRESSION: Final = re.compile(  # 7:30 pm, 2:1, 3 x 10^2 + 1
+    r"(?=.*\d)[\d\s.,:;/+*^()\[\]{}<>=|%\u00b0\u00b1\u00d7\u00b7\u00f7\u03c0\u2212\u221a\u221e-]+(?:[ap]\.?m\.?)?",
+    re.IGNORECASE,
 )
 _QUOTES: Final = {
     '"': '"',

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from pydantic import ValidationError
 
 from curation.config import dump_config
 from curation.errors import ConfigError
@@ -78,7 +79,7 @@ def keep_config(run: TrainingRun, config: TrainConfig) -> None:
     values = config.model_dump(mode="json")
     if run.config.is_file():
         begun = yaml.safe_load(run.config.read_text(encoding="utf-8"))
-        before, now = dict(_flatten(begun)), dict(_flatten(values))
+        before, now = dict(_flatten(_completed(begun))), dict(_flatten(values))
         changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key) and not _is_free(key)]
         if changed:
             key = changed[0]
@@ -91,6 +92,14 @@ def keep_config(run: TrainingRun, config: TrainConfig) -> None:
     written = run.config.with_suffix(".tmp")
     written.write_text(dump_config(config), encoding="utf-8")
     written.replace(run.config)
+
+
+def _completed(begun: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A config as it was written, with the defaults of the keys that are newer; as it is where it is none of ours."""
+    try:
+        return TrainConfig.model_validate(begun).model_dump(mode="json")
+    except ValidationError:
+        return begun
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
