@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from curation.errors import UserError, describe_os_error
+from curation.errors import Stopped, UserError, describe_os_error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -16,6 +16,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         args = parse_arguments(_parser(), argv)
         return int(args.command(args))
+    except Stopped as error:
+        return _fail(str(error), status=128 + error.signal_number)
     except UserError as error:
         return _fail(str(error))
     except ModuleNotFoundError as error:

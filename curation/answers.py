@@ -86,16 +86,13 @@ async def answer(
     """Answers by key. Every new one is in the journal before the next is awaited.
 
     retry_failed: ask again where the journal holds only a failure. resend_lost: and where a batch is gone.
-    is_usable: whether an answer is in form; the caller's trial ends a run without any. seen: told of each answer, the
-    known ones included.
+    is_usable: whether an answer is in form; the caller's trial ends a run without any. seen: told of each new answer,
+    as it comes.
     Raises FatalEngineError and BudgetExceeded after the requests in flight were answered and journalled.
     """
     known = read_answers(journal_path, without_failures=retry_failed)
     asks = list(asks)
     open_asks = {ask.key: ask for ask in asks if ask.key not in known}
-    for ask in asks:
-        if ask.key in known:
-            seen(ask.key, known[ask.key])
     progress(len(asks) - len(open_asks))
     if open_asks:
         _recall([known[ask.key] for ask in asks if ask.key in known], caller.trial, is_usable)

@@ -51,6 +51,14 @@ class BudgetExceeded(UserError, RuntimeError):
     """The next call could pass `budget_usd`; nothing was sent."""
 
 
+class Stopped(UserError):
+    """A signal asked for an end, and what was in flight was waited for. `signal_number` makes the exit status."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
+
+
 class HubError(UserError, RuntimeError):
     """The hub did not do what it was asked. `reason` is one of hub.REASONS, for callers that can act on it."""
 

@@ -17,6 +17,7 @@ from curation.journal import content_key
 from curation.media import MediaRecord, resolve_media
 from curation.prompts import Prompt, render_trace_prompt
 from curation.schema import Question
+from curation.trace import TraceFormatError, parse_trace
 from curation.video import VideoConfig
 
 
@@ -85,6 +86,15 @@ class Generator:
         engine = self.config.engine
         as_pictures = isinstance(engine, OpenAIConfig) and engine.send == "frames"
         return visual_tokens(self.video, question.data_type, as_pictures=as_pictures)
+
+
+def is_trace(answer: Answer) -> bool:
+    """Whether the completion follows the template."""
+    try:
+        parse_trace(answer.text or "")
+    except TraceFormatError:
+        return False
+    return True
 
 
 def rejected_by(answer: Answer) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from curation.media import MediaRecord
 from curation.rundir import RunDirectory
 from curation.schema import BAD_ENCODING, CONFIGS, REJECTED, SCHEMA_VERSION, Question, find_unstorable
 from curation.shards import read_fingerprint, write_rows
+from curation.shares import Shares
 from curation.tasks import SCORING_VERSION
 from curation.tokens import CountTokens
 from curation.trace import Trace
@@ -48,6 +49,7 @@ class Stages:
     count_tokens: CountTokens
     tokenizer: str | None
     retry_failed: bool = False
+    shares: Shares = field(default_factory=Shares)
 
 
 @dataclass(slots=True)
@@ -105,25 +107,40 @@ async def _attempt(
 ) -> list[Attempt]:
     """Steps 1 to 3 for the questions that are still open."""
     asks = stages.generator.asks(questions, stages.media, number)
+    by_key = {ask.key: question for question, ask in zip(questions, asks, strict=True)}
+    filtered: dict[str, Attempt] = {}
+
+    def filter_one(key: str, found: Answer) -> None:
+        attempt = filtered[key] = _filtered(by_key[key], number, found, stages.filter)
+        stages.shares.filtered(attempt.question.id, attempt.rejected_by)
+
+    def filter_known(answers: Mapping[str, Answer]) -> None:
+        for key in by_key.keys() - filtered.keys():
+            filter_one(key, answers[key])
+
     answers = await answer(
         asks,
         directory.journal(shard, "generate"),
         stages.generator.caller,
         retry_failed=stages.retry_failed,
+        resend_lost=stages.retry_failed,
         progress=progress,
+        is_usable=generate.is_trace,
+        seen=filter_one,
     )
-    attempts = await asyncio.to_thread(
-        lambda: [
-            _filtered(question, number, answers[ask.key], stages.filter)
-            for question, ask in zip(questions, asks, strict=True)
-        ]
-    )
+    await asyncio.to_thread(filter_known, answers)
+    attempts = [filtered[ask.key] for ask in asks]
     kept = {attempt.question.id: attempt for attempt in attempts if attempt.rejected_by is None}
     traces = {name: (attempt.question, attempt.trace) for name, attempt in kept.items() if attempt.trace is not None}
     verifications = await stages.verifier.verify(
-        traces, number, directory.journal(shard, "verify"), retry_failed=stages.retry_failed
+        traces,
+        number,
+        directory.journal(shard, "verify"),
+        retry_failed=stages.retry_failed,
+        seen=lambda question_id, found: stages.shares.judged(question_id, verify.rejected_by(found)),
     )
     for question_id, verification in verifications.items():
+        stages.shares.judged(question_id, verify.rejected_by(verification))
         attempt = kept[question_id]
         attempt.verification = verification
         attempt.rejected_by = verify.rejected_by(verification)

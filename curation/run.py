@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from typing import Final
 
 from rich.console import Console
 
@@ -14,11 +15,13 @@ from curation.budget import Budget, load_prices, price_for_budget
 from curation.config import dump_config
 from curation.decoding import DecoderPool
 from curation.describe import describe, find_checks
+from curation.draining import drained_when_told
 from curation.encoding import MediaEncoder
 from curation.engines.build import build_engine
 from curation.engines.config import AnthropicConfig, OpenAIConfig
 from curation.engines.dispatch import Limiter
-from curation.errors import ConfigError, RunDirectoryError
+from curation.engines.trial import Trial
+from curation.errors import BudgetExceeded, ConfigError, RunDirectoryError
 from curation.generate import Generator
 from curation.ingest import SOURCE_REJECTS, Ingested, ingest, journal_files, referenced_paths
 from curation.media import MediaRecord, build_manifest
@@ -36,6 +39,8 @@ from curation.sources import ShapesConfig, open_source, source_fingerprint
 from curation.tokens import load_token_counter
 from curation.verify import Verifier
 
+_SHOWN_EVERY_S: Final = 5.0
+
 
 async def run(config: RunConfig, *, console: Console, retry_failed: bool = False) -> Report:
     """Run, or go on where an earlier run stopped. Everything that a UserError names can be mended and run again."""
@@ -44,12 +49,13 @@ async def run(config: RunConfig, *, console: Console, retry_failed: bool = False
     with directory.lock():
         write_text(directory.config, dump_config(config))
         async with AsyncExitStack() as stack:
-            # Prompts, keys and prices first: what is wrong there should not come out after hours of hashing videos.
+            # Prompts, keys, prices and the tokenizer first: what is wrong there should not come out after hours of
+            # hashing videos.
             trace_prompt = load_trace_prompt(config.generate.prompt)
             judge_prompt = load_judge_prompt(config.verify.prompt)
             generator, judge = await _open_callers(directory, config, stack)
-            ingested = _ingest(directory, config, console)
             count_tokens = load_token_counter(config.tokenizer)
+            ingested = _ingest(directory, config, console)
             pool = await stack.enter_async_context(DecoderPool(config.video))
             media = await _measure_media(directory, ingested, config, pool, console)
             engine = config.generate.engine
@@ -111,17 +117,25 @@ async def _measure_media(
 
 
 async def _open_callers(directory: RunDirectory, config: RunConfig, stack: AsyncExitStack) -> tuple[Caller, Caller]:
-    """The generator's and the judge's engine, closed with the stack, on one budget. Raises ConfigError."""
+    """The generator's and the judge's engine, closed with the stack, on one budget. Raises ConfigError.
+
+    A run that was finished once may have nothing to ask: it needs no key until it does.
+    """
     prices = load_prices(config.prices).models
     budget = Budget(config.budget_usd, spent_usd(directory))
     callers = []
-    for section in (config.generate, config.verify):
+    for name, section in (("generate", config.generate), ("verify", config.verify)):
         price = price_for_budget(section.engine, prices, config.budget_usd)
-        engine = build_engine(section.engine)
+        engine = build_engine(section.engine, lazily=directory.report.exists())
         stack.push_async_callback(engine.close)
         batches = section.engine.batches if isinstance(section.engine, AnthropicConfig) else None
         limiter = Limiter(section.dispatch.max_in_flight)
-        callers.append(Caller(engine, limiter, section.dispatch, budget, price, batches))
+        trial = Trial(
+            section.dispatch.stop_after_unusable,
+            what=f"{name}: {engine.model}",
+            key=f"{name}.dispatch.stop_after_unusable",
+        )
+        callers.append(Caller(engine, limiter, section.dispatch, budget, price, batches, trial))
     generator, judge = callers
     return generator, judge
 
@@ -138,6 +152,7 @@ async def _run_shards(
     by themselves: what is in flight is paid and belongs into the journal."""
     shards = iter(range(ingested.num_shards))
     failures: list[Exception] = []
+    callers = stages.generator.caller, stages.verifier.caller
 
     async def work() -> None:
         for shard in shards:
@@ -148,10 +163,31 @@ async def _run_shards(
             except Exception as error:  # noqa: BLE001 - raised below, once the other shards have ended
                 failures.append(error)
 
-    with show_progress(console, "traces", ingested.num_questions) as advance:
-        await asyncio.gather(*(work() for _ in range(config.open_shards)))
-    if failures:
-        raise failures[0]
+    async def keep_shown() -> None:
+        while True:
+            await asyncio.sleep(_SHOWN_EVERY_S)
+            advance(0)
+
+    def note() -> str | None:
+        told = [stages.shares.describe(), *(caller.out.describe() for caller in callers)]
+        return "; ".join(line for line in told if line) or None
+
+    with (
+        show_progress(console, "traces", ingested.num_questions, note=note) as advance,
+        drained_when_told([caller.limiter for caller in callers], console),
+    ):
+        showing = asyncio.create_task(keep_shown())
+        try:
+            await asyncio.gather(*(work() for _ in range(config.open_shards)))
+        finally:
+            showing.cancel()
+        if failures:
+            raise _as_it_ended(failures[0], callers[0].budget)
+
+
+def _as_it_ended(failure: Exception, budget: Budget) -> Exception:
+    """What the shard that met its end first could not know: what the others spent until theirs."""
+    return BudgetExceeded(budget.describe_stop()) if isinstance(failure, BudgetExceeded) else failure
 
 
 def _write_dataset(directory: RunDirectory, ingested: Ingested, config: RunConfig, stages: Stages) -> Report:

@@ -1,7 +1,8 @@
 """Step 3: a text-only judge decides whether the correct answer follows from the observation alone (section 3.2).
 
-A reply that is no verdict (unparsable, refused, cut, timed out) is asked for again up to `tries` times and then stays
-null: the row is counted as unscored, never as sufficient or insufficient.
+A reply that is no verdict (unparsable, refused, cut) is asked for again up to `tries` times; what was refused by the
+server, or not answered in dispatch.max_tries, is not. Without a verdict it stays null: the row is counted as unscored,
+never as sufficient or insufficient.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Protocol
 
 from pydantic import NonNegativeFloat, PositiveInt
 
-from curation.answers import Answer, Ask, Caller, answer
+from curation.answers import Answer, Ask, Caller, answer, read_answers
 from curation.config import Config, LocalPath
 from curation.engines.base import Request
 from curation.engines.config import DispatchConfig, EngineConfig, identity
@@ -82,23 +83,35 @@ class Verifier:
         *,
         retry_failed: bool = False,
         progress: Callable[[int], None] = _ignore,
+        seen: Callable[[str, Verification], None] = lambda question_id, found: None,
     ) -> dict[str, Verification]:
-        """Verdicts by question id; text only, the media never reach the judge. `progress` hears of first tries."""
+        """Verdicts by question id; text only, the media never reach the judge.
+
+        progress: hears of first tries. seen: told of each new reply, as it comes.
+        """
         verdicts: dict[str, Verification] = {}
+        failed: set[str] = set()
         for try_number in range(1, self.config.tries + 1):
             asks = {
                 question_id: self._ask(question, trace, attempt, try_number)
                 for question_id, (question, trace) in traces.items()
                 if question_id not in verdicts or verdicts[question_id].verdict is None
             }
+            if failed:  # earlier versions asked again after a failure, too: what they were answered holds
+                known = read_answers(journal_path)
+                asks = {name: ask for name, ask in asks.items() if name not in failed or ask.key in known}
             answers = await answer(
                 asks.values(),
                 journal_path,
                 self.caller,
                 retry_failed=retry_failed,
+                resend_lost=retry_failed,
                 progress=progress if try_number == 1 else _ignore,
+                is_usable=_is_verdict,
+                seen=_by_question(asks, seen),
             )
             verdicts |= {question_id: _verification(answers[ask.key]) for question_id, ask in asks.items()}
+            failed |= {question_id for question_id, ask in asks.items() if answers[ask.key].text is None}
         return verdicts
 
     def _ask(self, question: Question, trace: Observed, attempt: int, try_number: int) -> Ask:
@@ -118,6 +131,15 @@ class Verifier:
             return Request(question_id, text, self.config.max_tokens, attempt, temperature, None, schema)
 
         return prepare
+
+
+def _is_verdict(found: Answer) -> bool:
+    return found.text is not None and read_verdict(found.text, found.stop_reason) is not None
+
+
+def _by_question(asks: Mapping[str, Ask], seen: Callable[[str, Verification], None]) -> Callable[[str, Answer], None]:
+    names = {ask.key: question_id for question_id, ask in asks.items()}
+    return lambda key, found: seen(names[key], _verification(found))
 
 
 def _verification(found: Answer) -> Verification:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
 import anthropic
@@ -58,15 +59,24 @@ class AnthropicEngine:
     """One client for all requests of a run. `request`, `message_params` and `read_message` also serve batches.py."""
 
     def __init__(self, config: AnthropicConfig) -> None:
-        """Raises ConfigError when the environment variable of the key is not set."""
         self._config = config
-        self._secret = read_secret(config.api_key_env)
-        self._client = anthropic.AsyncAnthropic(
+
+    def open(self) -> None:
+        """Raises ConfigError when the environment variable of the key is not set; so does a first request."""
+        _ = self._client
+
+    @cached_property
+    def _secret(self) -> str:
+        return read_secret(self._config.api_key_env)
+
+    @cached_property
+    def _client(self) -> anthropic.AsyncAnthropic:
+        return anthropic.AsyncAnthropic(
             api_key=self._secret,
-            base_url=config.base_url,
+            base_url=self._config.base_url,
             max_retries=0,
-            timeout=config.timeout_s,
-            http_client=build_http_client(config.base_url, config.timeout_s),
+            timeout=self._config.timeout_s,
+            http_client=build_http_client(self._config.base_url, self._config.timeout_s),
         )
 
     @property
@@ -121,7 +131,8 @@ class AnthropicEngine:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        if "_client" in vars(self):
+            await self._client.close()
 
     def message_params(self, request: Request) -> dict[str, Any]:
         """The body of one message, the same live and in a batch. `request.temperature` has no field to go to."""

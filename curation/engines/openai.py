@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import mimetypes
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
 import httpx2
@@ -87,15 +88,24 @@ class OpenAIEngine:
     """One client for all requests of a run; how many are in flight is dispatch.py's business."""
 
     def __init__(self, config: OpenAIConfig) -> None:
-        """Raises ConfigError when `api_key_env` names a variable that is not set."""
         self._config = config
-        self._secret = read_secret(config.api_key_env) if config.api_key_env else None
-        self._client = openai.AsyncOpenAI(
-            base_url=config.base_url,
+
+    def open(self) -> None:
+        """Raises ConfigError when `api_key_env` names a variable that is not set; so does a first request."""
+        _ = self._client
+
+    @cached_property
+    def _secret(self) -> str | None:
+        return read_secret(self._config.api_key_env) if self._config.api_key_env else None
+
+    @cached_property
+    def _client(self) -> openai.AsyncOpenAI:
+        return openai.AsyncOpenAI(
+            base_url=self._config.base_url,
             api_key=self._secret or _NO_KEY,
             max_retries=0,
-            timeout=config.timeout_s,
-            http_client=build_http_client(config.base_url, config.timeout_s),
+            timeout=self._config.timeout_s,
+            http_client=build_http_client(self._config.base_url, self._config.timeout_s),
         )
 
     @property
@@ -133,7 +143,8 @@ class OpenAIEngine:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        if "_client" in vars(self):
+            await self._client.close()
 
     async def _post(self, fields: dict[str, Any]) -> bytes:
         """The body of a 200.
