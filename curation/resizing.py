@@ -5,9 +5,9 @@ of 8-bit YUV unwritten where the width is no multiple of 16, and scaling before 
 
 FFmpeg's scaler is given the kernel of Pillow and torch (a = -0.5). It keeps 15 bits between its two passes where they
 keep 8, and takes a third of Pillow's time. It repeats the outermost pixels where they cut the kernel off, so the
-outermost target pixels are Pillow's. Against bicubic in double precision a value is off by at most one level, and by
-more only where a pass overshoots 0-255 and is clipped before the next one, at hard edges of saturated colours: there
-Pillow and torch are off alike.
+outermost target pixels are Pillow's. Against bicubic in double precision a value is off by at most one level, rarely by
+two where a side hardly shrinks, and by more only where a pass overshoots 0-255 and is clipped before the next one, at
+hard edges of saturated colours: there Pillow and torch are off alike.
 """
 
 from __future__ import annotations

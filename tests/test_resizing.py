@@ -56,12 +56,12 @@ def distance_to_bicubic(frame: av.VideoFrame) -> int:
 
 @given(st.integers(16, 2000), st.integers(16, 200), st.booleans(), st.integers(0, 9))
 @settings(max_examples=25, deadline=None)
-def test_any_size_is_one_level_from_bicubic_in_double_precision(
+def test_any_size_is_within_two_levels_of_bicubic_in_double_precision(
     long: int, short: int, is_portrait: bool, seed: int
 ) -> None:
     width, height = (short, long) if is_portrait else (long, short)
     if max(width, height) <= 100 * min(width, height):
-        assert distance_to_bicubic(as_frame(calm_picture(width, height, seed))) <= 1
+        assert distance_to_bicubic(as_frame(calm_picture(width, height, seed))) <= 2
 
 
 @pytest.mark.parametrize("size", [(854, 480), (1080, 1920), (1999, 1501)])
