@@ -100,7 +100,10 @@ def read_sampling(provenance: Mapping[str, Any] | None) -> Sampling:
         except ConfigError:
             config = config.model_copy(update={"reader": "pyav"})
             told += "; decord, which the run read with, is not installed here, so PyAV decodes the same frames"
-    told += f": at most {config.num_frames} frames of {config.max_pixels:,} pixels. {_sent(run)}"
+    told += (
+        f": at most {config.num_frames} frames of {config.max_pixels:,} pixels; a sample aspect ratio is not applied. "
+        f"{_sent(run)}"
+    )
     refusal = None
     if config.num_frames > MOST_FRAMES or config.num_frames * config.max_pixels * 3 > MOST_FRAME_BYTES:
         refusal = (

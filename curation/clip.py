@@ -3,7 +3,11 @@
 The packets are listed first, without decoding. Then only the GOPs that hold a wanted frame are decoded, from their
 keyframe to the last wanted frame, and frames that nothing refers to are skipped on the way. What comes out is bit-equal
 to decoding the whole file; where a container does not allow that (MPEG-TS, a seek that overshoots, timestamps that are
-missing or not unique), the file is decoded from its start.
+missing, not unique or contradict the decoder), the file is decoded from its start.
+
+Frames are numbered as the decoder shows them. Their times grow: where the container has decode times instead (H.264
+with B-frames in AVI, a careless remux), they are put in order; frames that share a time are spread up to the next one;
+a file whose times run backwards or leap is refused.
 """
 
 from __future__ import annotations
@@ -13,7 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any, Final, Generic, TypeVar
 
 import av
@@ -33,6 +39,9 @@ _FORMATS: Final = (
     "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,obu,ivf,flv,asf,ogg,gif,mxf,dv,nut,rm,swf,"
     "mp3,wav,flac,aac,ac3,aiff,amr"
 )
+# A longer gap between two frames, beside gaps that are mostly a hundredth of it, is a wrong timestamp.
+_LONGEST_GAP_S: Final = 60.0
+_GAP_RATIO: Final = 100
 _SEEKABLE: Final = frozenset({"mov", "mp4", "matroska", "webm", "avi", "flv", "asf"})
 
 
@@ -54,10 +63,23 @@ class Sampled(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """The names of the container and of the codec, as FFmpeg has them."""
+    """The names of the container and of the codec, as FFmpeg has them; width / height of a stored pixel, if told."""
 
     container: str
     codec: str
+    sample_aspect_ratio: Fraction | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """What the packets tell. index: None when they cannot tell the frames apart. end_pts: of the last frame, in ticks.
+
+    is_ascending: every packet has a timestamp, and they ascend in decode order.
+    """
+
+    index: PacketIndex | None
+    end_pts: int | None
+    is_ascending: bool
 
 
 class _CannotSeek(Exception):
@@ -69,7 +91,28 @@ def read_headers(path: Path, *, max_source_pixels: int) -> Headers:
     with _open(path, max_source_pixels) as (container, stream):
         names = container.format.name.split(",")  # FFmpeg has one demuxer for mov, mp4, m4a ...
         suffix = path.suffix.removeprefix(".").lower()
-        return Headers(suffix if suffix in names else names[0], stream.codec_context.codec.canonical_name)
+        return Headers(
+            suffix if suffix in names else names[0],
+            stream.codec_context.codec.canonical_name,
+            stream.sample_aspect_ratio or None,  # 0 is unknown
+        )
+
+
+def timestamps_tell_the_order(path: Path, num_frames: int, *, max_source_pixels: int) -> bool:
+    """Whether a reader that finds `num_frames` frames by their timestamps finds those that the decoder shows.
+
+    Where the timestamps never reorder what may be reordered, the decoder is asked. Raises MediaError.
+    """
+    with _open(path, max_source_pixels) as (container, stream):
+        scan = _scan(container, stream, path)
+        codec = stream.codec_context
+        if scan.index is None or any(scan.index.overtakes) or not (codec.codec.reorder and codec.reorder_depth):
+            return scan.index is not None
+        try:
+            _sample_by_seeking(container, stream, scan.index, scan.end_pts, num_frames, None, lambda frame: None)
+        except _CannotSeek:
+            return False
+        return True
 
 
 def sample_clip(
@@ -86,14 +129,13 @@ def sample_clip(
     unless every sampled frame could be decoded.
     """
     with _open(path, max_source_pixels) as (container, stream):
-        index, end_pts = _scan(container, stream, path)
-        if index is not None and _SEEKABLE & set(container.format.name.split(",")):
+        scan = _scan(container, stream, path)
+        if scan.index is not None and _SEEKABLE & set(container.format.name.split(",")):
             try:
-                return _sample_by_seeking(container, stream, index, end_pts, num_frames, span, convert)
+                return _sample_by_seeking(container, stream, scan.index, scan.end_pts, num_frames, span, convert)
             except _CannotSeek:
                 pass  # decoded from the start below
-    expected = 0 if index is None else len(index.shown)
-    return _sample_from_start(path, expected, num_frames, span, convert, max_source_pixels)
+    return _sample_from_start(path, scan, num_frames, span, convert, max_source_pixels)
 
 
 def frames_of(span: Span | None, times_s: Sequence[float]) -> Sequence[int]:
@@ -147,11 +189,8 @@ def _video_stream(container: InputContainer) -> VideoStream:
     return videos[0]
 
 
-def _scan(container: InputContainer, stream: VideoStream, path: Path) -> tuple[PacketIndex | None, int | None]:
-    """List the packets without decoding: the index, if there can be one, and the end of the last frame in ticks.
-
-    Raises MediaError when the file is shorter than its own tables say.
-    """
+def _scan(container: InputContainer, stream: VideoStream, path: Path) -> _Scan:
+    """List the packets without decoding. Raises MediaError when the file is shorter than its own tables say."""
     file_bytes = path.stat().st_size
     declared_end = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
     if max(declared_end, segment_end(path) or 0) > file_bytes:
@@ -174,7 +213,11 @@ def _scan(container: InputContainer, stream: VideoStream, path: Path) -> tuple[P
             hidden.append(place)
         elif packet.duration:
             end_pts = max(packet.pts + packet.duration, end_pts or 0)
-    return PacketIndex.build(pts, keyframes, hidden) if has_every_pts else None, end_pts
+    if not has_every_pts:
+        return _Scan(None, end_pts, is_ascending=False)
+    codec = stream.codec_context
+    index = PacketIndex.build(pts, keyframes, hidden, codec.reorder_depth if codec.codec.reorder else 0)
+    return _Scan(index, end_pts, is_ascending=all(earlier < later for earlier, later in pairwise(pts)))
 
 
 def _packets(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet[VideoStream]]:
@@ -202,6 +245,7 @@ def _sample_by_seeking(
     tick_s = float(stream.time_base)
     first_pts, last_pts = index.pts[index.shown[0]], index.pts[index.shown[-1]]
     times_s = [(index.pts[place] - first_pts) * tick_s for place in index.shown]
+    _refuse_leaps(times_s)
     inside = frames_of(span, times_s)
     indices = spread_over(inside, num_frames)
     frames: dict[int, T] = {}
@@ -227,15 +271,33 @@ def _sample_by_seeking(
 def _decode_run(
     container: InputContainer, stream: VideoStream, index: PacketIndex, run: Run
 ) -> Iterator[av.VideoFrame]:
-    """The wanted frames of one run. Raises _CannotSeek when the packets do not come as they were listed."""
+    """The wanted frames of one run. Raises _CannotSeek when packets or frames do not come in the order of the index.
+
+    Only packets that the timestamps reorder are skipped or end the run early: of others the decoder is asked for its
+    order, until it shows the last wanted frame.
+    """
     codec = stream.codec_context
-    wanted_pts = {index.pts[place] for place in run.wanted}
+    waiting = {index.pts[place] for place in run.wanted}
     try:
         container.seek(index.pts[run.start], stream=stream)
     except av.FFmpegError as error:
         raise _CannotSeek from error
     skips = _may_skip_unreferenced(stream)
     next_place = run.start  # or earlier, where the seek lands early
+    held_pts: set[int] = set()  # of frames that the decoder has and must show
+    shown_pts = float("-inf")
+
+    def wanted_of(decoded: list[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        nonlocal shown_pts
+        for frame in decoded:
+            if frame.pts is None or frame.pts <= shown_pts or min(held_pts, default=frame.pts) < frame.pts:
+                raise _CannotSeek
+            shown_pts = frame.pts
+            held_pts.discard(frame.pts)
+            if frame.pts in waiting:
+                waiting.remove(frame.pts)
+                yield frame
+
     for packet in _packets(container, stream):
         place = -1 if packet.pts is None else index.places.get(packet.pts, -1)
         if not 0 <= place <= next_place:
@@ -243,11 +305,17 @@ def _decode_run(
         next_place = place + 1
         if place < run.start:
             continue
-        codec.skip_frame = "NONREF" if skips and place not in run.wanted else "DEFAULT"
-        yield from (frame for frame in codec.decode(packet) if frame.pts in wanted_pts)
-        if place == run.stop:
+        if skips and place not in run.wanted and (index.overtakes[place] or not codec.codec.reorder):
+            codec.skip_frame = "NONREF"
+        else:
+            codec.skip_frame = "DEFAULT"
+            if place not in index.hidden and index.pts[place] >= index.pts[run.start]:
+                held_pts.add(index.pts[place])
+        yield from wanted_of(codec.decode(packet))
+        if place >= run.stop and (not waiting or index.is_settled(run.stop)):
             break
-    yield from (frame for frame in codec.decode(None) if frame.pts in wanted_pts)
+    if waiting:
+        yield from wanted_of(codec.decode(None))
 
 
 def _may_skip_unreferenced(stream: VideoStream) -> bool:
@@ -264,30 +332,32 @@ def _may_skip_unreferenced(stream: VideoStream) -> bool:
 
 def _sample_from_start(
     path: Path,
-    expected: int,
+    scan: _Scan,
     num_frames: int,
     span: Span | None,
     convert: Callable[[av.VideoFrame], T],
     max_source_pixels: int,
 ) -> Sampled[T]:
-    """Decode the whole file; once more when it holds other frames of the part than expected.
+    """Decode the whole file; once more when it holds other frames of the part than the scan let expect.
 
-    expected: the number of its frames. Which of them are in a span is only known after the first time.
+    Which of them are in a span is only known after the first time.
     """
-    inside: Sequence[int] = range(expected) if span is None else []
+    inside: Sequence[int] = range(len(scan.index.shown)) if scan.index is not None and span is None else []
     for _ in range(2):
         indices = spread_over(inside, num_frames)
         frames: dict[int, T] = {}
         times_s: list[float | None] = []
+        last_frame_s = None
         with _open(path, max_source_pixels) as (container, stream):
             nominal_fps = stream.average_rate
             for number, frame in enumerate(container.decode(stream)):
-                times_s.append(_time_s(frame))
+                times_s.append(_seconds(frame.pts, frame.time_base))
+                last_frame_s = _seconds(frame.duration, frame.time_base)
                 if number in indices:
                     frames[number] = convert(_intact(frame))
         if not times_s:
             raise MediaError("corrupt", "no frame can be decoded")
-        timeline_s = _timeline(times_s, nominal_fps)
+        timeline_s = _timeline(times_s, nominal_fps, are_decode_times=scan.is_ascending)
         found = frames_of(span, timeline_s)
         if found == inside:
             return _sampled(
@@ -296,21 +366,60 @@ def _sample_from_start(
                 [timeline_s[number] for number in indices],
                 num_source_frames=len(inside),
                 span_s=timeline_s[inside[-1]] - timeline_s[inside[0]],
-                last_frame_s=None,
+                last_frame_s=last_frame_s if inside[-1] == len(timeline_s) - 1 else None,
                 nominal_fps=nominal_fps,
             )
         inside = found
     raise MediaError("corrupt", "the frames differ from one reading to the next")
 
 
-def _timeline(times_s: list[float | None], nominal_fps: Fraction | None) -> list[float]:
-    """Seconds since the first frame: the frames' own times, or the frame rate where one has none."""
+def _timeline(times_s: list[float | None], nominal_fps: Fraction | None, *, are_decode_times: bool) -> list[float]:
+    """Seconds since the first frame, growing: the frames' own times, or the frame rate where one has none.
+
+    are_decode_times: times that run backwards were only given to the wrong frames. Raises MediaError (corrupt).
+    """
     known_s = [time_s for time_s in times_s if time_s is not None]
-    if len(known_s) == len(times_s):
-        return [time_s - known_s[0] for time_s in known_s]
-    if not nominal_fps:
-        raise MediaError("corrupt", "the video has neither timestamps nor a frame rate")
-    return [float(number / nominal_fps) for number in range(len(times_s))]
+    if len(known_s) < len(times_s) or (len(known_s) > 1 and min(known_s) == max(known_s)):
+        if not nominal_fps:
+            raise MediaError("corrupt", "the video has neither timestamps nor a frame rate")
+        return [float(number / nominal_fps) for number in range(len(times_s))]
+    if are_decode_times:
+        known_s.sort()
+    for number, (earlier_s, later_s) in enumerate(pairwise(known_s), start=1):
+        if later_s < earlier_s:
+            raise MediaError(
+                "corrupt",
+                f"its times run backwards, from {earlier_s:g} s to {later_s:g} s at frame {number}: "
+                "give it new timestamps, for example by encoding it again",
+            )
+    timeline_s = _spread_ties([time_s - known_s[0] for time_s in known_s])
+    _refuse_leaps(timeline_s)
+    return timeline_s
+
+
+def _spread_ties(times_s: list[float]) -> list[float]:
+    """Frames that share a time, evenly up to the next one; at the end, in steps of the last growing one."""
+    starts = [number for number, time_s in enumerate(times_s) if number == 0 or time_s > times_s[number - 1]]
+    spread_s: list[float] = []
+    for start, end in pairwise([*starts, len(times_s)]):
+        step_s = spread_s[-1] - spread_s[-2] if len(spread_s) > 1 else 0.0
+        if end < len(times_s):
+            step_s = (times_s[end] - times_s[start]) / (end - start)
+        spread_s += [times_s[start] + place * step_s for place in range(end - start)]
+    return spread_s
+
+
+def _refuse_leaps(times_s: list[float]) -> None:
+    """Raises MediaError for a gap that stands out as a wrong timestamp does: long, and far longer than most."""
+    gaps_s = [later_s - earlier_s for earlier_s, later_s in pairwise(times_s)]
+    longest_s = max(gaps_s, default=0.0)
+    if longest_s > _LONGEST_GAP_S and longest_s > _GAP_RATIO * median(gaps_s):
+        number = gaps_s.index(longest_s) + 1
+        raise MediaError(
+            "corrupt",
+            f"its times leap by {longest_s:g} s at frame {number}, where most frames are {median(gaps_s):g} s apart: "
+            "give it new timestamps, for example by encoding it again",
+        )
 
 
 def _sampled(
@@ -327,7 +436,7 @@ def _sampled(
     fps = float(nominal_fps) if nominal_fps else None
     if num_source_frames > 1 and span_s > 0:
         fps = (num_source_frames - 1) / span_s
-    if not last_frame_s and fps:
+    if not (last_frame_s and last_frame_s > 0) and fps:
         last_frame_s = 1 / fps
     return Sampled(
         tuple(frames),
@@ -339,8 +448,8 @@ def _sampled(
     )
 
 
-def _time_s(frame: av.VideoFrame) -> float | None:
-    return None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
+def _seconds(ticks: int | None, time_base: Fraction | None) -> float | None:
+    return None if ticks is None or time_base is None else float(ticks * time_base)
 
 
 def _intact(frame: av.VideoFrame) -> av.VideoFrame:

@@ -3,13 +3,18 @@
 A group of pictures (GOP) starts at a keyframe. A frame is exact when decoding starts at a keyframe that comes no later
 than the frame both in decode order and in presentation order: in an open GOP, frames that follow a keyframe in the file
 but are shown before it still need the GOP before.
+
+Timestamps are a claim of the container; the decoder alone knows the order. Where they say that a frame is shown before
+one that was decoded earlier, somebody has looked at the stream; where they merely ascend, they may be decode times.
 """
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 _ROUNDING_S: Final = 1e-6  # of a time that is ticks times the length of a tick
@@ -56,28 +61,42 @@ class PacketIndex:
 
     pts: the unique presentation timestamp of each packet, in ticks; places: its inverse. keyframes: places, ascending.
     shown: the places of the frames that are shown, in presentation order; frame n of the clip is packet shown[n].
+    hidden: the places of the others. overtakes: whether a packet is to be shown before one that precedes it in decode
+    order.
     """
 
     pts: tuple[int, ...]
     places: Mapping[int, int]
     keyframes: tuple[int, ...]
     shown: tuple[int, ...]
+    hidden: frozenset[int]
+    overtakes: tuple[bool, ...]
 
     @classmethod
-    def build(cls, pts: Sequence[int], keyframes: Sequence[int], hidden: Sequence[int]) -> PacketIndex | None:
-        """None when the timestamps cannot tell the frames apart, or nothing is shown.
+    def build(
+        cls, pts: Sequence[int], keyframes: Sequence[int], hidden: Sequence[int], reorder_depth: int
+    ) -> PacketIndex | None:
+        """None when the timestamps cannot tell which frame is which: only decoding from the start can.
 
-        hidden: packets that the container says not to show (an edit list). Also hidden is what no decoder can show:
-        what comes before the first keyframe in decode order, and the leading frames of that keyframe.
+        That is when they are not unique, or in an order that no decoder with a delay of `reorder_depth` frames brings
+        about, when nothing is shown, and when something is shown that comes before the first keyframe in either order:
+        whether it can be decoded depends on the stream. hidden: packets that the container says not to show (an edit
+        list).
         """
-        if not keyframes or len(set(pts)) != len(pts):
+        if not keyframes or len(set(pts)) != len(pts) or not _can_be_sorted(pts, reorder_depth):
             return None
         first, not_shown = keyframes[0], frozenset(hidden)
-        shown = [place for place in range(first, len(pts)) if pts[place] >= pts[first] and place not in not_shown]
-        shown.sort(key=pts.__getitem__)
-        if not shown:
+        shown = sorted((place for place in range(len(pts)) if place not in not_shown), key=pts.__getitem__)
+        if not shown or any(place < first or pts[place] < pts[first] for place in shown):
             return None
-        return cls(tuple(pts), {ticks: place for place, ticks in enumerate(pts)}, tuple(keyframes), tuple(shown))
+        places = {ticks: place for place, ticks in enumerate(pts)}
+        overtakes = tuple(ticks < latest for ticks, latest in zip(pts, accumulate(pts, max), strict=True))
+        return cls(tuple(pts), places, tuple(keyframes), tuple(shown), not_shown, overtakes)
+
+    def is_settled(self, place: int) -> bool:
+        """Whether the timestamps themselves reorder the packet at `place`, against the one before it or after it."""
+        follower = place + 1
+        return self.overtakes[place] or (follower < len(self.pts) and self.pts[follower] < self.pts[place])
 
     def start_for(self, place: int) -> int:
         """The keyframe from which the packet at `place` can be decoded exactly."""
@@ -85,6 +104,21 @@ class PacketIndex:
         while latest > 0 and self.pts[self.keyframes[latest]] > self.pts[place]:
             latest -= 1
         return self.keyframes[latest]
+
+
+def _can_be_sorted(pts: Sequence[int], depth: int) -> bool:
+    """Whether a decoder that holds back `depth` frames, and always shows the earliest, shows them in order."""
+    held: list[int] = []
+    shown = None
+    for ticks in pts:
+        if len(held) < depth:
+            heapq.heappush(held, ticks)
+            continue
+        earliest = heapq.heappushpop(held, ticks)
+        if shown is not None and earliest < shown:
+            return False
+        shown = earliest
+    return True
 
 
 @dataclass(frozen=True, slots=True)

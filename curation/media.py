@@ -24,13 +24,14 @@ from curation.video import SAMPLER_VERSION, VideoConfig
 
 # What decides whether a file can be used; num_frames, because exactly the sampled frames are decoded.
 _SETTINGS: Final = ("num_frames", "min_pixels", "max_pixels", "max_source_pixels", "max_file_bytes")
+_ADDED_LATER: Final = frozenset({"mirrored", "sample_aspect_ratio"})
 
 
 @dataclass(frozen=True, slots=True)
 class MediaRecord:
     """One file. A usable one has everything but what its kind lacks; another one has a reason and a detail.
 
-    size_bytes and mtime_ns are null when there is no file. width and height are as displayed.
+    size_bytes and mtime_ns are null when there is no file. The measures are those of `video.Probe`.
     """
 
     path: str
@@ -47,6 +48,8 @@ class MediaRecord:
     height: int | None = None
     fps: float | None = None
     rotation: int | None = None
+    mirrored: bool | None = None
+    sample_aspect_ratio: str | None = None
     reason: str | None = None
     detail: str | None = None
 
@@ -56,8 +59,9 @@ class MediaRecord:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """The inverse of `as_row`; further columns are left alone."""
-        return cls(**{field.name: row[field.name] for field in fields(cls)})
+        """The inverse of `as_row`; further columns are left alone, and those that were added later may lack."""
+        names = [field.name for field in fields(cls) if field.name in row or field.name not in _ADDED_LATER]
+        return cls(**{name: row[name] for name in names})
 
     def refuse(self, data_type: str) -> MediaError | None:
         """Why a question of this data_type cannot use the file: its own fault, or wrong_kind; None when it can."""

@@ -1,7 +1,8 @@
 """Frames of a video or a picture, within a pixel budget: the same ones for every engine, for training and evaluation.
 
-`read_frames` gives at most `num_frames` frames, evenly spread, each resized to multiples of 28 within
-[min_pixels, max_pixels]; `probe` measures a file and proves that those frames can be decoded. A file that cannot be
+`read_frames` gives at most `num_frames` frames, evenly spread, each turned upright and resized to multiples of 28
+within [min_pixels, max_pixels]; pixels are taken as square, as the training of the models took them, whatever a sample
+aspect ratio says. `probe` measures a file and proves that those frames can be decoded. A file that cannot be
 used raises MediaError and never gets a substitute. Run both in a worker process (decoding.py): decoders hang and crash.
 """
 
@@ -20,10 +21,11 @@ import numpy as np
 from PIL import Image
 from pydantic import Field, field_validator, model_validator
 
-from curation.clip import frames_of, read_headers, sample_clip, spread_over
+from curation.clip import frames_of, read_headers, sample_clip, spread_over, timestamps_tell_the_order
 from curation.config import Config
 from curation.errors import ConfigError, MediaError
 from curation.gops import Span
+from curation.orientation import Orientation
 from curation.pictures import media_kind, read_picture, sample_animation
 from curation.resizing import RGB, Resizer
 
@@ -99,8 +101,11 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What a file is. width and height: as displayed; rotation: degrees counter-clockwise that were applied to a video.
+    """What a file is. width and height: of an upright frame, in stored pixels.
 
+    rotation: degrees counter-clockwise by which a video is turned, after `mirrored` changed left and right.
+    sample_aspect_ratio: width:height of one pixel of an upright frame, None where the file does not tell. A player
+    stretches by it; neither the sampler nor the readers that models are trained with do.
     num_frames counts the frames that are shown, whatever the container claims. duration_s and fps: None for a picture.
     """
 
@@ -113,6 +118,8 @@ class Probe:
     height: int
     fps: float | None
     rotation: int
+    mirrored: bool = False
+    sample_aspect_ratio: str | None = None
 
 
 def smart_resize(height: int, width: int, *, min_pixels: int, max_pixels: int, factor: int = PATCH) -> tuple[int, int]:
@@ -187,8 +194,11 @@ def probe(path: Path, config: VideoConfig) -> Probe:
         return Probe("video", name, name, moving.duration_s, moving.num_source_frames, width, height, moving.fps, 0)
     headers = read_headers(path, max_source_pixels=config.max_source_pixels)
     sampled = sample_clip(path, config.num_frames, _shape, max_source_pixels=config.max_source_pixels)
-    height, width, num_quarters = sampled.frames[0]
+    height, width, orientation = sampled.frames[0]
     fitted_size(height, width, config)
+    aspect = headers.sample_aspect_ratio
+    if aspect is not None and orientation.swaps_sides:
+        aspect = 1 / aspect
     return Probe(
         "video",
         headers.container,
@@ -198,7 +208,9 @@ def probe(path: Path, config: VideoConfig) -> Probe:
         width,
         height,
         sampled.fps,
-        90 * num_quarters,
+        90 * orientation.num_quarters,
+        orientation.mirrored,
+        None if aspect is None else f"{aspect.numerator}:{aspect.denominator}",
     )
 
 
@@ -231,16 +243,11 @@ def _size(picture: Image.Image) -> tuple[int, int]:
     return picture.size
 
 
-def _num_quarters(frame: av.VideoFrame) -> int:
-    """Quarter turns counter-clockwise that bring a decoded frame upright, 0 to 3."""
-    return round(frame.rotation / 90) % 4
-
-
-def _shape(frame: av.VideoFrame) -> tuple[int, int, int]:
-    """(height, width) as displayed, and the quarter turns."""
-    num_quarters = _num_quarters(frame)
-    height, width = (frame.width, frame.height) if num_quarters % 2 else (frame.height, frame.width)
-    return height, width, num_quarters
+def _shape(frame: av.VideoFrame) -> tuple[int, int, Orientation]:
+    """(height, width) when upright, and how it is brought there."""
+    orientation = Orientation.of(frame)
+    height, width = (frame.width, frame.height) if orientation.swaps_sides else (frame.height, frame.width)
+    return height, width, orientation
 
 
 class _Fitting:
@@ -251,25 +258,30 @@ class _Fitting:
         self._resize: Callable[[av.VideoFrame], RGB] | None = None
 
     def __call__(self, frame: av.VideoFrame) -> RGB:
-        height, width, num_quarters = _shape(frame)
+        height, width, orientation = _shape(frame)
         if self._resize is None:
             fitted_height, fitted_width = fitted_size(height, width, self._config)
-            if num_quarters % 2:
+            if orientation.swaps_sides:
                 fitted_height, fitted_width = fitted_width, fitted_height
             self._resize = Resizer(fitted_height, fitted_width)
-        return np.ascontiguousarray(np.rot90(self._resize(frame), num_quarters))
+        return orientation.apply(self._resize(frame))
 
 
 def _read_by_decord(path: Path, config: VideoConfig, span: Span | None) -> Frames:
     """The same frames through decord, where decord is right (closed GOPs, no edit list, no AV1).
 
-    A container from which it takes wrong frames is refused. One thread and a reader of its own: with more, decord fails
-    on VP9, and a shared reader crashes.
+    A container from which it takes wrong frames is refused, and so are timestamps that are decode times, and
+    reflections. One thread and a reader of its own: with more, decord fails on VP9, and a shared reader crashes.
     """
     decord = import_decord()
-    container = read_headers(path, max_source_pixels=config.max_source_pixels).container
+    limit = config.max_source_pixels
+    container = read_headers(path, max_source_pixels=limit).container
     if container not in _DECORD_CONTAINERS:
         raise MediaError("corrupt", f"decord takes wrong frames from {container}: set video.reader=pyav")
+    if not timestamps_tell_the_order(path, config.num_frames, max_source_pixels=limit):
+        raise MediaError("corrupt", "its timestamps do not tell the order of its frames: set video.reader=pyav")
+    if sample_clip(path, 1, Orientation.of, max_source_pixels=limit).frames[0].mirrored:
+        raise MediaError("corrupt", "decord does not mirror frames: set video.reader=pyav")
     try:
         reader: Any = decord.VideoReader(os.fspath(path), num_threads=1)
         if not (num_source_frames := len(reader)):

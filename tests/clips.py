@@ -7,7 +7,8 @@ really returned, whatever the codec and the target size.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import pairwise
@@ -64,6 +65,7 @@ def write_video(
     pix_fmt: str = "yuv420p",
     times_ms: Sequence[int] | None = None,
     rotation: int = 0,
+    sample_aspect_ratio: Fraction | None = None,
     audio: bool = False,
     options: Mapping[str, str] | None = None,
     container_options: Mapping[str, str] | None = None,
@@ -82,6 +84,8 @@ def write_video(
             stream.codec_context.max_b_frames = num_b_frames
         time_base = Fraction(1, fps) if times_ms is None else Fraction(1, 1000)
         stream.codec_context.time_base = time_base
+        if sample_aspect_ratio is not None:
+            stream.codec_context.sample_aspect_ratio = sample_aspect_ratio
         if rotation:
             stream.set_display_rotation(rotation)
         sound = container.add_stream("libopus" if path.suffix == ".webm" else "aac", rate=48000) if audio else None
@@ -174,6 +178,33 @@ def copy_from(source: Path, path: Path, *, start_frame: int, fps: int = 25, shif
     return path
 
 
+def retime(source: Path, path: Path, change: Callable[[av.Packet, int], None]) -> Path:
+    """Stream-copy `source` after `change` was told each packet of the video and its number in the file."""
+    with av.open(str(source)) as reading, av.open(str(path), "w") as writing:
+        video = reading.streams.video[0]
+        copy = writing.add_stream_from_template(video)
+        for number, packet in enumerate(packet for packet in reading.demux(video) if packet.size):
+            change(packet, number)
+            packet.stream = copy
+            writing.mux(packet)
+    return path
+
+
+def show_by_decode_time(packet: av.Packet, number: int) -> None:
+    """What a careless tool writes: for `retime`."""
+    packet.pts = packet.dts
+
+
+def set_display_matrix(path: Path, matrix: Sequence[int]) -> Path:
+    """Overwrite the matrix (a, b, c, d) of an MP4's only track: it shows (x, y) at x (a, b) + y (c, d)."""
+    content = bytearray(path.read_bytes())
+    a, b, c, d = (value << 16 for value in matrix)
+    start = content.index(b"tkhd") + 44
+    content[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+    return path
+
+
 def truncate(source: Path, path: Path, *, keep: float) -> Path:
     """The first `keep` (a share) of the bytes of `source`."""
     content = source.read_bytes()
@@ -193,10 +224,12 @@ def write_picture(
     return path
 
 
-def write_animation(path: Path, *, num_frames: int = 6, size: tuple[int, int] = SIZE) -> Path:
+def write_animation(
+    path: Path, *, num_frames: int = 6, size: tuple[int, int] = SIZE, durations_ms: int | list[int] = 100
+) -> Path:
     """An animated GIF."""
     pictures = [Image.fromarray(draw_frame(number, size)) for number in range(num_frames)]
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=100, loop=0)
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations_ms, loop=0)
     return path
 
 

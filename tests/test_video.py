@@ -4,6 +4,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -146,6 +147,55 @@ def test_the_dropped_swscale_is_refused_with_what_to_set_instead() -> None:
         VideoConfig.model_validate({"resize": "swscale"})
 
 
+# (a, b, c, d) of the display matrix -> what NumPy must do to the stored picture; y points down.
+MATRICES = {
+    (1, 0, 0, 1): lambda stored: stored,
+    (0, 1, -1, 0): lambda stored: np.rot90(stored, -1),
+    (-1, 0, 0, -1): lambda stored: np.rot90(stored, 2),
+    (0, -1, 1, 0): lambda stored: np.rot90(stored),
+    (-1, 0, 0, 1): lambda stored: stored[:, ::-1],
+    (1, 0, 0, -1): lambda stored: stored[::-1],
+    (0, 1, 1, 0): lambda stored: stored.swapaxes(0, 1),
+    (0, -1, -1, 0): lambda stored: np.rot90(stored, 2).swapaxes(0, 1),
+}
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_quarter_turns_and_reflections_are_shown_as_a_player_shows_them(
+    tmp_path: Path, matrix: tuple[int, int, int, int]
+) -> None:
+    path = clips.set_display_matrix(clips.write_video(tmp_path / "turned.mp4", num_frames=2, size=(280, 168)), matrix)
+    (stored, *_), (shown, *_) = clips.decode_all(path), read_frames(path, VideoConfig()).frames
+    assert np.array_equal(shown, MATRICES[matrix](stored))
+    found = probe(path, CONFIG)
+    assert (found.height, found.width) == shown.shape[:2]
+    remade = np.rot90(stored[:, ::-1] if found.mirrored else stored, found.rotation // 90)
+    assert np.array_equal(shown, remade)
+
+
+@pytest.mark.parametrize(("rotation", "aspect"), [(0, "64:27"), (90, "27:64")])
+def test_sample_aspect_ratio_is_recorded_and_not_applied(tmp_path: Path, rotation: int, aspect: str) -> None:
+    path = clips.write_video(
+        tmp_path / "wide.mp4", num_frames=2, size=(168, 112), rotation=rotation, sample_aspect_ratio=Fraction(64, 27)
+    )
+    found = probe(path, CONFIG)
+    assert found.sample_aspect_ratio == aspect
+    assert (found.width, found.height) == ((112, 168) if rotation else (168, 112))
+    assert read_frames(path, CONFIG).frames.shape[1:3] == (found.height, found.width)
+    plain = clips.write_video(tmp_path / "plain.mp4", num_frames=2)
+    assert probe(plain, CONFIG).sample_aspect_ratio in (None, "1:1")
+
+
+def test_decord_is_refused_what_it_would_show_wrongly(tmp_path: Path) -> None:
+    pytest.importorskip("decord")
+    decord = VideoConfig(reader="decord", num_frames=7)
+    whole = clips.write_video(tmp_path / "whole.mp4", num_b_frames=3)
+    with pytest.raises(MediaError, match=r"order.*video\.reader=pyav"):
+        read_frames(clips.retime(whole, tmp_path / "same.mkv", clips.show_by_decode_time), decord)
+    with pytest.raises(MediaError, match=r"mirror.*video\.reader=pyav"):
+        read_frames(clips.set_display_matrix(whole, (-1, 0, 0, 1)), decord)
+
+
 @pytest.mark.parametrize("name", DECORD_CLIPS)
 def test_decord_gives_the_same_frames_where_it_is_right(clip_dir: Path, name: str) -> None:
     pytest.importorskip("decord")
@@ -216,7 +266,8 @@ def test_each_planned_frame_is_decoded_once_from_a_keyframe_that_comes_first_in_
     pts = list(range(0, 10 * len(flags), 10))
     shuffler.shuffle(pts)
     keyframes = [place for place, (is_keyframe, _) in enumerate(flags) if is_keyframe]
-    index = PacketIndex.build(pts, keyframes, [place for place, (_, is_hidden) in enumerate(flags) if is_hidden])
+    hidden = [place for place, (_, is_hidden) in enumerate(flags) if is_hidden]
+    index = PacketIndex.build(pts, keyframes, hidden, len(pts))
     if index is None:
         return
     indices = sample_indices(len(index.shown), num_frames)
@@ -231,8 +282,8 @@ def test_each_planned_frame_is_decoded_once_from_a_keyframe_that_comes_first_in_
 
 
 def test_timestamps_that_are_not_unique_give_no_index() -> None:
-    assert PacketIndex.build([0, 1, 1], [0], []) is None
-    assert PacketIndex.build([0, 1, 2], [], []) is None
+    assert PacketIndex.build([0, 1, 1], [0], [], 2) is None
+    assert PacketIndex.build([0, 1, 2], [], [], 2) is None
 
 
 @given(st.integers(1, 8000), st.integers(1, 8000), st.integers(1, 600), st.integers(0, 600))
