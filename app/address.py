@@ -32,8 +32,9 @@ _NUMBERS: Final = {
     "n": ("number", 1, MOST_SAMPLED),
     "groups": ("groups_page", 1, _MOST),
     "group": ("group", 0, _MOST),
+    "changes": ("changes_page", 1, _MOST),
 }
-_TEXTS: Final = {"id": "row_id", "at": "version", "order": "group_order"}
+_TEXTS: Final = {"id": "row_id", "at": "version", "order": "group_order", "change": "change"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Address:
     """One view. row_id, place: the open row; the place tells rows of the same id apart. version: where the link was
     made. left, right: which two variants of the question stand side by side. num_sampled, seed, number: the sample to
     label and where in it, from 1; number null = the first that is not labelled. groups_page, group_order, group: which
-    rollouts.
+    rollouts. change, changes_page: which of the questions that changed between versions are listed.
     """
 
     tab: Tab = "overview"
@@ -57,6 +58,8 @@ class Address:
     groups_page: int | None = None
     group_order: str | None = None
     group: int | None = None
+    change: str | None = None
+    changes_page: int | None = None
 
     def changed(self, **changes: Any) -> Address:
         """The same view but for these fields."""

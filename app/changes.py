@@ -7,32 +7,39 @@ from typing import Final
 
 import polars as pl
 
-MOST_EXAMPLES: Final = 20
-# What can differ of a question that both have; a row may be counted in several.
-KINDS: Final = ("trace", "state", "verdict", "score")
-_COLUMNS: Final = {"trace": "trace_hash", "state": "state", "verdict": "verdict", "score": "score"}
+# What can differ of a question that both have; a row may be counted in several. "missing": a verdict or a score that
+# only one of them has, which is not another one.
+KINDS: Final = ("trace", "state", "verdict", "score", "missing")
+ANY: Final = "changed"
+_JUDGED: Final = ("verdict", "score")
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
     """Questions by problem type (null = all): columns problem_type, added, removed, same, changed and one of each kind.
 
-    "state": accepted, or rejected by another reason. examples: ids of changed questions, the first ones. Rows without
-    an id, and further rows of the same id, are not compared.
+    "state": accepted, or rejected by another reason. questions: those that changed, in the order of the later version:
+    columns id, changed and one of each kind. Rows without an id, and further rows of the same id, are not compared.
     """
 
     counts: pl.DataFrame
-    examples: tuple[str, ...]
+    questions: pl.DataFrame
 
 
 def find_changes(before: pl.DataFrame, after: pl.DataFrame) -> Changes:
     """before, after: `Dataset.facts` of all rows."""
-    pairs = _questions(before).join(_questions(after), on="id", how="full", suffix="_after", coalesce=True)
+    pairs = _questions(before).join(
+        _questions(after), on="id", how="full", suffix="_after", coalesce=True, maintain_order="right_left"
+    )
     is_added, is_removed = pl.col("is_here").is_null(), pl.col("is_here_after").is_null()
     in_both = ~(is_added | is_removed)
     differs = {
-        kind: in_both & pl.col(column).ne_missing(pl.col(f"{column}_after")) for kind, column in _COLUMNS.items()
+        "trace": pl.col("trace_hash").ne_missing(pl.col("trace_hash_after")),
+        "state": pl.col("state").ne_missing(pl.col("state_after")),
+        **{name: pl.col(name).ne(pl.col(f"{name}_after")).fill_null(False) for name in _JUDGED},
+        "missing": pl.any_horizontal(pl.col(name).is_null() != pl.col(f"{name}_after").is_null() for name in _JUDGED),
     }
+    differs = {kind: in_both & expression for kind, expression in differs.items()}
     marked = pairs.select(
         "id",
         problem_type=pl.coalesce("problem_type_after", "problem_type"),
@@ -45,10 +52,8 @@ def find_changes(before: pl.DataFrame, after: pl.DataFrame) -> Changes:
     figures = [pl.col(name).sum() for name in ("added", "removed", "same", "changed", *KINDS)]
     by_type = marked.group_by("problem_type").agg(figures).sort("same", "problem_type", descending=[True, False])
     total = marked.select(pl.lit(None, pl.String).alias("problem_type"), *figures)
-    examples = marked.filter("changed")["id"].head(MOST_EXAMPLES)
-    return Changes(
-        pl.concat([total, by_type.with_columns(pl.col("problem_type").fill_null("not recorded"))]), tuple(examples)
-    )
+    counts = pl.concat([total, by_type.with_columns(pl.col("problem_type").fill_null("not recorded"))])
+    return Changes(counts, marked.filter(ANY).select("id", ANY, *KINDS))
 
 
 def _questions(facts: pl.DataFrame) -> pl.DataFrame:

@@ -182,6 +182,11 @@ class Dataset:
                 rows |= {row["id"]: row | {"config": shard.config} for row in found.iter_rows(named=True)}
         return rows
 
+    def problems(self, row_ids: Sequence[str]) -> dict[str, str | None]:
+        """The beginnings of the questions of these ids; ids that are not there are left out."""
+        named = self._index.filter(pl.col("id").is_in(list(row_ids))).unique("id", keep="first", maintain_order=True)
+        return dict(named.select("id", "problem").iter_rows())
+
     def neighbours(self, filter: Filter, place: int) -> tuple[int | None, int | None, int, int]:
         """(place before, place after, position from 1, number of rows) in the filter's order.
 

@@ -177,7 +177,7 @@ def _add_routes(app: FastAPI, opened: Opened) -> None:
                 case "words":
                     html = render_word_lengths(opened.dataset, address.filter)
                 case "changes":
-                    html = render_changes(opened)
+                    html = render_changes(opened, address)
                 case "labels" if opened.labels is not None:
                     html = show_results(opened, opened.labels)
                 case _:

@@ -29,7 +29,7 @@ from app.pages.compare import show_compare
 from app.pages.frame import FILTERED, open_tabs, render_frame, title, version_notes
 from app.pages.label import export_labels, save_label, show_label, undo_label
 from app.pages.rollouts import show_rollouts
-from app.pages.versions import CHANGES
+from app.pages.versions import changes_place
 from curation.errors import UserError
 
 # The bridge's own script; the rest is keys.js. A trigger carries what Python reads from the event.
@@ -143,7 +143,7 @@ def _page(opened: Opened, address: Address, labeller: str, said: Said) -> Screen
             rows = Address(tab="browse", version=address.version)
             words = "/later/words" + Address(filter=address.filter).link()
             overview = render_overview(opened.dataset, address.filter, lambda filter: rows.link(filter=filter), words)
-            return Screen(address, fill("{}{}", overview, CHANGES if opened.compared else ""))
+            return Screen(address, fill("{}{}", overview, changes_place(address) if opened.compared else ""))
 
 
 def _fill(opened: Opened, slots: _Slots, screen: Screen, *, number: int) -> dict[Any, Any]:

@@ -11,8 +11,8 @@ from app.address import Address
 from app.differences import find_differences
 from app.markup import fill, join, link
 from app.opened import Opened, Variant
-from app.pages import NOTHING, Screen
-from app.pages.versions import CHANGES
+from app.pages import NOTHING, Screen, disabled, key_link
+from app.pages.versions import changes_place, find_changed
 from app.pieces import render_difference, render_table, render_trace
 from app.trace_html import verdict_badge
 from curation.trace import BLOCKS
@@ -32,13 +32,13 @@ _TEXTS: Final = (*BLOCKS, "verdict_reason", "completion")
 
 def show_compare(opened: Opened, address: Address) -> Screen:
     """The variants of the question that the address names. Raises UserError."""
-    form = _form(address)
+    form = fill("{}{}", _form(address), _steps(opened, address))
     if address.row_id is None:
-        return Screen(address, fill("{}{}", form, _how(opened)))
+        return Screen(address, fill("{}{}", form, _how(opened, address)))
     variants = opened.variants(address.row_id)
     if not variants:
         note = f"No open dataset has a row with the id {address.row_id:.80}."
-        return Screen(address, fill("{}{}", form, _how(opened)), notes=[note])
+        return Screen(address, fill("{}{}", form, _how(opened, address)), notes=[note])
     if len(variants) == 1:
         only = variants[0]
         note = fill(
@@ -135,6 +135,30 @@ def _text(name: str, sides: Sequence[Variant]) -> Markup:
     )
 
 
+def _steps(opened: Opened, address: Address) -> Markup:
+    """From one question that changed to the next, for who came from their list."""
+    if address.change is None or address.row_id is None or not opened.compared:
+        return NOTHING
+    ids = find_changed(opened, address.change)
+    listed = address.changed(row_id=None, place=None, left=None, right=None)
+    at = ids.index(address.row_id) if address.row_id in ids else None
+    steps = (("previous-row", "Previous", -1), ("next-row", "Next", 1))
+    before, after = (
+        key_link(listed.changed(row_id=ids[at + by]), key, words)
+        if at is not None and 0 <= at + by < len(ids)
+        else disabled(words)
+        for key, words, by in steps
+    )
+    where = f"changed question {at + 1:,} of {len(ids):,}" if at is not None else f"{len(ids):,} changed questions"
+    return fill(
+        '<nav class="viewer-toolbar" aria-label="changed questions">{}{}<span class="viewer-where">{}</span>{}</nav>',
+        before,
+        after,
+        where,
+        link(listed.link(), "All of them"),
+    )
+
+
 def _form(address: Address) -> Markup:
     return fill(
         '<form class="vp viewer-form" data-go><input type="hidden" name="tab" value="compare">'
@@ -143,7 +167,7 @@ def _form(address: Address) -> Markup:
     )
 
 
-def _how(opened: Opened) -> Markup:
+def _how(opened: Opened, address: Address) -> Markup:
     first = opened.dataset.page(Address().filter).rows
     example = first[0].id if first else None
     return fill(
@@ -151,7 +175,7 @@ def _how(opened: Opened) -> Markup:
         "or press Compare on the page of a row{}. {}</p></div>{}",
         fill(": {}", link(Address(tab="compare", row_id=example).link(), "an example")) if example else "",
         "" if opened.compared else _second(),
-        CHANGES if opened.compared else "",
+        changes_place(address) if opened.compared else "",
     )
 
 
