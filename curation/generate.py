@@ -59,9 +59,9 @@ class Generator:
         text = render_trace_prompt(self.prompt, question)
         temperature = self.config.temperature if attempt == 1 else self.config.retry_temperature
         frames = frames_identity(self.video) if self.caller.engine.wants == "frames" else None
+        engine = identity(self.config.engine, shows_video=question.data_type == "video")
         key = content_key(
-            "generate", question.id, media.sha256, text, identity(self.config.engine), self.config.max_tokens,
-            temperature, frames, attempt,
+            "generate", question.id, media.sha256, text, engine, self.config.max_tokens, temperature, frames, attempt,
         )  # fmt: skip
         return Ask(key, question.id, attempt, self._prepare(question, text, temperature, attempt))
 

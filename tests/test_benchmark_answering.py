@@ -30,6 +30,7 @@ from tests.model_server import ServedModel, serve_model
 from tests.tiny_qwen import CORPUS, TINY
 from training.benchmarks.answering import BenchmarkAnswer, BenchmarkAsk, engine_frames, open_answerer, read_seconds
 from training.benchmarks.config import BenchmarkConfig
+from training.benchmarks.fingerprint import Frames
 from training.benchmarks.generating import LoadedModel, model_revision
 from training.benchmarks.in_process import InProcessEngine
 from training.benchmarks.model_inputs import prepare, stack
@@ -438,6 +439,7 @@ import json, sys
 from pathlib import Path
 from training.benchmarks.answering import BenchmarkAsk, open_answerer
 from training.benchmarks.config import BenchmarkConfig
+from training.benchmarks.fingerprint import Frames
 from training.benchmarks.question import MediaReference
 from training.config import ModelConfig
 config, model, journal, folder, number = sys.argv[1:]
@@ -557,6 +559,42 @@ def test_fingerprints_tell_apart_what_the_model_sees():
     assert (frames["file"].reader, frames["file"].sent_as) == ("server", "video")
     assert frames["none"].sent_as == "nothing"
     assert (frames["video"].num_frames, frames["video"].max_pixels) == (6, 112 * 112)
+
+
+def test_fingerprints_say_which_times_were_seen_and_claim_nothing_of_what_a_server_sampled():
+    def seen(url="http://127.0.0.1:1/v1", **engine):
+        return engine_frames(config_of({"kind": "openai", "base_url": url, "model": "m", **engine}))
+
+    assert {send: seen(send=send).times for send in ("frames", "video_frames", "data_url", "none")} == {
+        "frames": "none",
+        "video_frames": "true",
+        "data_url": "server",
+        "none": "none",
+    }
+    assert seen(send="video_frames", image_mime="image/png") == engine_frames(config_of({"send": "video"}))
+    sampled = seen(send="file_url")
+    assert (sampled.num_frames, sampled.min_pixels, sampled.max_pixels) == (None, None, None)
+    assert sampled != seen(send="file_url", url="http://127.0.0.1:2/v1")  # its settings are its own
+    stated = {seen(send="file_url", server_settings=words) for words in ("1 fps", "2 fps")}
+    assert len({*stated, sampled}) == 3
+    assert seen(send="file_url", server_settings="2 fps", url="http://a/v1") in stated
+
+
+@pytest.mark.parametrize(
+    ("reader", "sent_as", "times"),
+    [
+        ("pyav bicubic", "video", "true"),
+        ("pyav bicubic jpeg", "video", "one a second"),
+        ("pyav bicubic jpeg", "images", "none"),
+        ("server", "video", "server"),
+        ("none", "nothing", "none"),
+    ],
+)
+def test_a_result_of_the_first_version_tells_the_times_that_its_model_saw(reader, sent_as, times):
+    old = {"num_frames": 6, "fps": None, "min_pixels": 0, "max_pixels": 784, "sent_as": sent_as, "reader": reader}
+    found = Frames.model_validate_json(json.dumps(old))
+    assert (found.times, found.server) == (times, None)
+    assert Frames.model_validate(found.model_dump(mode="json")) == found
 
 
 def test_a_file_alone_must_be_there(tmp_path):

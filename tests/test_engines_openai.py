@@ -1,10 +1,12 @@
 import asyncio
 import base64
+import io
 import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
+import av
 import pytest
 from pydantic import ValidationError
 
@@ -14,6 +16,7 @@ from curation.engines.config import OpenAIConfig, identity
 from curation.engines.http import clean_text, is_loopback, read_retry_after_s
 from curation.errors import ConfigError, FatalEngineError, PoisonError, RetryableError
 from tests.loopback import Fault, LoopbackServer
+from tests.sent import clip_of
 
 FRAMES = (b"\xff\xd8first", b"\xff\xd8second", b"\xff\xd8third")
 
@@ -72,13 +75,21 @@ def test_frames_travel_as_images_in_order_before_the_prompt():
     assert content[-1] == {"type": "text", "text": "how many?"}
 
 
-def test_frames_travel_as_one_video_and_an_image_still_as_an_image():
-    video = content_sent(EncodedMedia("video", Path("clip.mp4"), FRAMES), send="video_frames")
-    head, _, frames = video[0]["video_url"]["url"].partition(",")
-    assert head == "data:video/jpeg;base64"
-    assert tuple(base64.b64decode(frame) for frame in frames.split(",")) == FRAMES
+def test_frames_travel_as_one_video_file_and_an_image_still_as_an_image():
+    video = content_sent(clip_of(3, 2.0), send="video_frames")
+    head, _, content = video[0]["video_url"]["url"].partition(",")
+    assert head == "data:video/mp4;base64"
+    with av.open(io.BytesIO(base64.b64decode(content))) as container:
+        assert (container.streams.video[0].average_rate, len([*container.decode(video=0)])) == (2, 3)
     image = content_sent(EncodedMedia("image", Path("a.png"), FRAMES[:1]), send="video_frames")
     assert image[0]["image_url"]["url"].startswith("data:image/jpeg;base64,")
+
+
+def test_frames_without_a_rate_are_never_sent_as_a_video_of_some_rate():
+    with LoopbackServer() as server:
+        with pytest.raises(ValueError, match="no time"):
+            ask(server, Request("q1", "p", 16, media=clip_of(3, None)), send="video_frames")
+        assert server.bodies == []
 
 
 def test_a_file_travels_by_name_or_whole(tmp_path):
@@ -363,7 +374,9 @@ def test_retry_after_as_a_date_counts_from_now():
     "wrong",
     [
         {"base_url": "127.0.0.1:8000/v1"},
-        {"send": "video_frames", "image_mime": "image/png"},
+        {"send": "frames", "server_settings": "2 frames a second"},
+        {"visual_tokens": {"pixels": 0}},
+        {"visual_tokens": "on"},
         {"model": ""},
         {"api_key": "sk-secret"},
         {"timeout_s": 0},
@@ -372,6 +385,27 @@ def test_retry_after_as_a_date_counts_from_now():
 def test_a_config_that_cannot_work_is_refused(wrong):
     with pytest.raises(ValidationError):
         OpenAIConfig(**{"base_url": "http://127.0.0.1:1/v1", "model": "m"} | wrong)
+
+
+# (send, identity of 852e998's config with this send): keys of paid answers.
+OF_THE_FIRST_VERSION = {
+    send: {"kind": "openai", "model": "m", "send": send, "image_mime": "image/jpeg", "extra_body": {}}
+    for send in ("frames", "video_frames", "file_url", "data_url", "none")
+}
+
+
+@pytest.mark.parametrize("send", OF_THE_FIRST_VERSION)
+def test_only_videos_sent_as_frames_of_a_video_are_asked_about_again(send):
+    """They reached the server as other clips; whatever else was paid for keeps its key."""
+    config = OpenAIConfig(base_url="http://127.0.0.1:1/v1", model="m", send=send, visual_tokens=None)
+    assert identity(config, shows_video=False) == OF_THE_FIRST_VERSION[send]
+    assert (identity(config) == OF_THE_FIRST_VERSION[send]) == (send != "video_frames")
+
+
+def test_servers_that_sample_in_other_words_do_not_share_answers():
+    config = OpenAIConfig(base_url="http://127.0.0.1:1/v1", model="m", send="file_url")
+    stated = [config.model_copy(update={"server_settings": words}) for words in ("2 fps", "1 fps", None)]
+    assert len({str(identity(one)) for one in stated}) == 3
 
 
 def test_identity_holds_what_an_answer_depends_on_and_no_address():

@@ -14,8 +14,25 @@ from curation.config import SECRET, Config
 from curation.engines.scripted import ScriptedConfig, ScriptedJudgeConfig
 
 
+class VisualTokens(Config):
+    """How many tokens a model makes of what it sees: one of pixels x pixels, and of `frames` frames of a video.
+
+    The defaults are those of Qwen2-VL and Qwen2.5-VL, which also write one token before each medium and one behind it.
+    """
+
+    pixels: PositiveInt = 28
+    """Each side of the square that is one token."""
+    frames: PositiveInt = 2
+    """Of a video, in one token."""
+
+
 class OpenAIConfig(Config):
-    """Any server that speaks the OpenAI chat API: vLLM, SGLang, transformers serve."""
+    """Any server that speaks the OpenAI chat API: vLLM, SGLang, transformers serve.
+
+    send: video_frames needs vLLM 0.32 or later (older ones take every clip of a Qwen2.5-VL for 24 frames a second),
+    told to show the frames as they come:
+        vllm serve MODEL --media-io-kwargs '{"video": {"video_backend": "opencv", "num_frames": -1}}'
+    """
 
     kind: Literal["openai"] = "openai"
     """Any OpenAI-compatible server."""
@@ -26,12 +43,18 @@ class OpenAIConfig(Config):
     api_key_env: str | None = None
     """The environment variable that holds the key; null = none."""
     send: Literal["frames", "video_frames", "file_url", "data_url", "none"] = "frames"
-    """How media travel: frames = our sampled frames as images; video_frames = as one video; file_url = a file:// URL
-    that the server opens; data_url = the whole file; none = text only. An image always travels as an image."""
+    """How media travel: frames = our sampled frames as images; video_frames = as one small video file at their rate;
+    file_url = a file:// URL that the server opens; data_url = the whole file; none = text only. An image always
+    travels as an image."""
     image_mime: Literal["image/jpeg", "image/png"] = "image/jpeg"
-    """Of the frames."""
+    """Of the frames; image/png reaches the server bit by bit."""
     timeout_s: PositiveFloat = 600.0
     """Of one request, in seconds."""
+    visual_tokens: VisualTokens | Literal["auto"] | None = "auto"
+    """What a server that is sent frames must count in usage.prompt_tokens; one that drops or resizes them stops the
+    run. auto = of a Qwen2-VL or Qwen2.5-VL, known by its name or tokenizer; others are not checked. null = never."""
+    server_settings: Annotated[str, Field(min_length=1)] | None = None
+    """In your words, how a server that is sent files samples and resizes them: other words, other results."""
     extra_body: Mapping[str, Any] = Field(default_factory=dict)
     """Further fields of the request body, as they are (seed, chat_template_kwargs, ...)."""
 
@@ -48,9 +71,9 @@ class OpenAIConfig(Config):
         return extra_body
 
     @model_validator(mode="after")
-    def _frames_of_a_video_are_jpeg(self) -> Self:
-        if self.send == "video_frames" and self.image_mime != "image/jpeg":
-            raise ValueError("send: video_frames needs image_mime: image/jpeg (a data:video/jpeg list)")
+    def _only_files_are_sampled_by_a_server(self) -> Self:
+        if self.server_settings is not None and self.send not in ("file_url", "data_url"):
+            raise ValueError(f"send: {self.send} leaves nothing to the server; server_settings is for whole files")
         return self
 
 
@@ -125,9 +148,21 @@ def model_name(config: EngineConfig) -> str:
     return config.model if isinstance(config, OpenAIConfig | AnthropicConfig) else config.kind
 
 
-def identity(config: EngineConfig) -> dict[str, Any]:
-    """What a completion depends on: another address, key, time-out or price channel gives the same answers."""
-    return config.model_dump(mode="json", exclude={"base_url", "api_key_env", "timeout_s", "batches"})
+def identity(config: EngineConfig, *, shows_video: bool = True) -> dict[str, Any]:
+    """What a completion depends on: another address, key, time-out or price channel gives the same answers.
+
+    shows_video: whether a video is shown; a picture travels in one way whatever becomes of videos.
+    """
+    fields = config.model_dump(
+        mode="json", exclude={"base_url", "api_key_env", "timeout_s", "batches", "visual_tokens"}
+    )
+    if fields.get("server_settings") is None:
+        fields.pop("server_settings", None)
+    if (
+        shows_video and fields.get("send") == "video_frames"
+    ):  # it was a list of pictures, of which a server made one frame a second
+        fields["video"] = "file"
+    return fields
 
 
 def _secret_key(value: object) -> str | None:

@@ -141,8 +141,8 @@ def status_error(status: int, headers: Mapping[str, str], detail: str, *, base_u
 
 
 def connection_error(error: Exception, *, base_url: str) -> RetryableError:
-    """A call that brought no status. `error` is what the SDK raised; the transport's own error is its cause."""
-    cause = error.__cause__ or error
+    """A call that brought no status. `error` is the transport's own, or what the SDK raised because of it."""
+    cause = error if isinstance(error, httpx2.TransportError) else error.__cause__ or error
     told = str(cause) or type(cause).__name__
     if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
         return RetryableError(f"server at {base_url} unreachable ({told})", unreachable=True)

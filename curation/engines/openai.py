@@ -1,7 +1,8 @@
 """The `openai` engine: any server that speaks the OpenAI chat API (vLLM, SGLang, transformers serve).
 
 Only fields that every such server knows are sent; frames are sampled by us, so that server and training see the same
-pixels. Replies are read by our own model and not the SDK's, which accepts any body and any missing field.
+pixels at the same times, and seen.py checks that the server does. Replies are read by our own model and not the SDK's,
+which accepts any body and any missing field.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ from curation.engines.http import (
     shorten,
     status_error,
 )
+from curation.engines.seen import Seen
 from curation.errors import PoisonError
+from curation.frames_video import frames_as_video
 
 # A local server checks no key, and the SDK insists on one: without this it would send OPENAI_API_KEY to that server.
 _NO_KEY: Final = "EMPTY"
@@ -99,14 +102,23 @@ class OpenAIEngine:
         return read_secret(self._config.api_key_env) if self._config.api_key_env else None
 
     @cached_property
+    def _http_client(self) -> httpx2.AsyncClient:
+        return build_http_client(self._config.base_url, self._config.timeout_s)
+
+    @cached_property
     def _client(self) -> openai.AsyncOpenAI:
         return openai.AsyncOpenAI(
             base_url=self._config.base_url,
             api_key=self._secret or _NO_KEY,
             max_retries=0,
             timeout=self._config.timeout_s,
-            http_client=build_http_client(self._config.base_url, self._config.timeout_s),
+            http_client=self._http_client,
         )
+
+    @cached_property
+    def _seen(self) -> Seen:
+        headers = {"Authorization": f"Bearer {self._secret or _NO_KEY}"}
+        return Seen(self._config, self._http_client.request, headers)
 
     @property
     def wants(self) -> Literal["nothing", "frames", "file"]:
@@ -129,6 +141,7 @@ class OpenAIEngine:
 
         ValueError when the request's media do not fit `wants`: a bug of the caller, never a server's doing.
         """
+        num_text = await self._seen.admit(request)
         fields: dict[str, Any] = {
             "model": self._config.model,
             "messages": [{"role": "user", "content": await self._content(request)}],
@@ -139,7 +152,9 @@ class OpenAIEngine:
         if request.json_schema is not None:
             schema = {"name": "reply", "schema": dict(request.json_schema), "strict": True}
             fields["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return self._parse(await self._post(fields | dict(self._config.extra_body)))
+        completion = self._parse(await self._post(fields | dict(self._config.extra_body)))
+        self._seen.check(request, completion, num_text)
+        return completion
 
     async def close(self) -> None:
         """Close the connections."""
@@ -210,12 +225,14 @@ class OpenAIEngine:
         return [*parts, {"type": "text", "text": prompt}]
 
     def _frame_parts(self, media: EncodedMedia) -> list[dict[str, Any]]:
-        encoded = [base64.b64encode(frame).decode("ascii") for frame in media.frames]
         pictures = [base64.b64encode(picture).decode("ascii") for picture in media.pictures]
         shown: list[dict[str, Any]] = []
+        encoded: list[str] = []
         if self._config.send == "video_frames" and media.data_type == "video":
-            shown = [_url_part("video", f"data:video/jpeg;base64,{','.join(encoded)}")]
-            encoded = []
+            file = frames_as_video(media.frames, media.mime, media.sampled_fps)
+            shown = [_url_part("video", f"data:video/mp4;base64,{base64.b64encode(file).decode('ascii')}")]
+        else:
+            encoded = [base64.b64encode(frame).decode("ascii") for frame in media.frames]
         return [*shown, *(_url_part("image", f"data:{media.mime};base64,{image}") for image in [*encoded, *pictures])]
 
     async def _file_part(self, media: EncodedMedia) -> dict[str, Any]:

@@ -67,6 +67,9 @@ class LoopbackServer:
     batch_faults: (prompt, nth time) -> None (succeeds), "invalid", "overloaded", "expired" or "canceled", per item.
     batch_call_faults: as `faults` in order, for the calls that create, retrieve, list or stream batches. With
         Fault("lost") the call takes effect and its connection is closed without an answer.
+    prompt_tokens: what a chat request's usage says of its body. version: what /version tells, as vLLM does; None: no
+        such path. count_text: the tokens that /tokenize counts in a text, or in the text of chat messages; None: no
+        such path.
     latency_s: before every answer. max_in_flight: beyond it, 429. batch_s: how long a batch takes to end.
 
     Counted, and kept over a restart: `asked` and `answered` by prompt (batch items count as they are created and end),
@@ -77,6 +80,9 @@ class LoopbackServer:
     faults: Faults = ()
     batch_faults: BatchFaults = lambda prompt, nth: None
     batch_call_faults: Iterable[Fault | None] = ()
+    prompt_tokens: Callable[[Mapping[str, Any]], int | None] = lambda body: 11
+    version: str | None = None
+    count_text: Callable[[str], int] | None = None
     latency_s: float = 0.0
     max_in_flight: int | None = None
     batch_s: float = 0.0
@@ -160,6 +166,8 @@ class LoopbackServer:
                 web.post("/v1/messages", self._messages),
                 web.post("/v1/messages/", self._messages),
                 web.get("/v1/models", self._models),
+                web.get("/version", self._version),
+                web.post("/tokenize", self._tokenize),
                 web.post("/v1/messages/batches", self._create_batch),
                 web.get("/v1/messages/batches", self._list_batches),
                 web.get("/v1/messages/batches/{id}", self._retrieve_batch),
@@ -198,7 +206,10 @@ class LoopbackServer:
                 await asyncio.sleep(self.latency_s)
             if fault is None or fault.what in ("length", "refusal", "thinking"):
                 self.answered[prompt] += 1
-                return web.json_response(shape(self.reply(body), self.model, fault and str(fault.what)))
+                answer = shape(self.reply(body), self.model, fault and str(fault.what))
+                if "prompt_tokens" in answer["usage"]:
+                    answer["usage"]["prompt_tokens"] = self.prompt_tokens(body)
+                return web.json_response(answer)
             return await self._fail(request, fault, shape)
         finally:
             self.num_in_flight -= 1
@@ -249,6 +260,17 @@ class LoopbackServer:
 
     async def _models(self, request: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": self.model, "object": "model"}]})
+
+    async def _version(self, request: web.Request) -> web.Response:
+        if self.version is None:
+            raise web.HTTPNotFound
+        return web.json_response({"version": self.version})
+
+    async def _tokenize(self, request: web.Request) -> web.Response:
+        if self.count_text is None:
+            raise web.HTTPNotFound
+        body = await request.json()
+        return web.json_response({"count": self.count_text(body["prompt"] if "prompt" in body else prompt_of(body))})
 
     async def _state(self, request: web.Request) -> web.Response:
         counts = {"asked": self.asked, "answered": self.answered, "peak_in_flight": self.peak_in_flight}

@@ -152,8 +152,13 @@ def _shared(found: Fingerprint) -> Iterator[tuple[str, str]]:
     frames, decoding = found.frames, found.decoding
     yield "protocol", found.protocol
     yield "prompt", shown(found.prompt)
-    yield "frames", f"{frames.num_frames:,} at most" + ("" if frames.fps is None else f", {frames.fps:g} a second")
-    yield "pixels of a frame", f"{frames.min_pixels:,} to {frames.max_pixels:,}"
+    fps = "" if frames.fps is None else f", {frames.fps:g} a second"
+    yield "frames", "chosen by the server" if frames.num_frames is None else f"{frames.num_frames:,} at most{fps}"
+    chosen = frames.min_pixels is None or frames.max_pixels is None
+    yield "pixels of a frame", "chosen by the server" if chosen else f"{frames.min_pixels:,} to {frames.max_pixels:,}"
+    yield "times of frames", frames.times
+    if frames.server is not None:
+        yield "server", shown(frames.server, most=100)
     yield "clips sent as", frames.sent_as
     yield "reader", shown(frames.reader, most=100)
     seed = "chosen by the engine" if decoding.seed is None else str(decoding.seed)

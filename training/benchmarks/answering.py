@@ -10,6 +10,7 @@ asked twice. What cannot be answered is a failure with its reason, never another
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -66,12 +67,12 @@ class BenchmarkAnswer:
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """An engine, and what a result and a journal call it. identity: all that an answer depends on."""
+    """An engine, and what a result and a journal call it. identity: all that an answer about a medium depends on."""
 
     engine: Engine
     kind: Literal["in_process", "openai"]
     revision: str | None
-    identity: Any
+    identity: Callable[[MediaReference | None], Any]
     mime: str
     max_in_flight: int
 
@@ -93,7 +94,7 @@ class Answerer:
         self.engine_kind = named.kind
         self._config = config
         self._engine = named.engine
-        self._identity = named.identity
+        self._identity_of = named.identity
         self._frames = frames_identity(config.video) if named.engine.wants == "frames" else None
         self._caller = Caller(named.engine, Limiter(named.max_in_flight), config.dispatch, Budget(None, 0.0), FREE)
         self._pool = DecoderPool(config.video)
@@ -157,7 +158,7 @@ class Answerer:
         media = None if self._engine.wants == "nothing" else ask.media
         max_tokens = ask.max_tokens or self._config.max_tokens
         key = content_key(
-            "benchmark", ask.uid, ask.text, None if media is None else media_identity(media), self._identity,
+            "benchmark", ask.uid, ask.text, None if media is None else media_identity(media), self._identity_of(media),
             self._frames, self._config.temperature, self._config.top_p, max_tokens,
         )  # fmt: skip
         return Ask(key, ask.uid, 1, partial(self._prepare, ask.uid, ask.text, media, max_tokens))
@@ -182,14 +183,17 @@ def open_answerer(config: BenchmarkConfig, model: ModelConfig) -> Answerer:
 def engine_frames(config: BenchmarkConfig) -> Frames:
     """What the model sees of a video, for the fingerprint. A server that is sent files samples in its own way."""
     video, engine = config.video, config.engine
+    if isinstance(engine, OpenAIConfig) and engine.send in ("file_url", "data_url"):
+        return Frames(
+            num_frames=None, fps=None, min_pixels=None, max_pixels=None, sent_as="video", reader="server",
+            times="server", server=engine.server_settings or f"settings not told, {_unnamed(engine.base_url)}",
+        )  # fmt: skip
     reader = f"{video.reader} {video.resize}"
     sent_as: Literal["video", "images", "nothing"]
     if isinstance(engine, InProcessConfig):
         sent_as = engine.send
     elif engine.send == "none":
         sent_as, reader = "nothing", "none"
-    elif engine.send in ("file_url", "data_url"):
-        sent_as, reader = "video", "server"
     else:
         sent_as = "images" if engine.send == "frames" else "video"
         reader += "" if engine.image_mime == _PNG else " jpeg"
@@ -200,14 +204,23 @@ def engine_frames(config: BenchmarkConfig) -> Frames:
         max_pixels=video.max_pixels,
         sent_as=sent_as,
         reader=reader,
+        times="true" if sent_as == "video" else "none",
     )
+
+
+def _unnamed(base_url: str) -> str:
+    """Tells servers apart; results are published, addresses are not."""
+    return f"server {hashlib.sha256(base_url.encode()).hexdigest()[:8]}"
 
 
 def _open_server(config: BenchmarkConfig, engine: OpenAIConfig) -> _Named:
     sampled = engine.model_copy(update={"extra_body": {"top_p": config.top_p, **engine.extra_body}})
-    return _Named(
-        build_engine(sampled), "openai", None, identity(sampled), sampled.image_mime, config.dispatch.max_in_flight
-    )
+
+    def identity_of(media: MediaReference | None) -> Any:
+        return identity(sampled, shows_video=media is not None and media.kind != "image")
+
+    max_in_flight = config.dispatch.max_in_flight
+    return _Named(build_engine(sampled), "openai", None, identity_of, sampled.image_mime, max_in_flight)
 
 
 def _open_in_process(config: BenchmarkConfig, engine: InProcessConfig, model: ModelConfig) -> _Named:
@@ -220,6 +233,5 @@ def _open_in_process(config: BenchmarkConfig, engine: InProcessConfig, model: Mo
     name = None if Path(model.name).is_dir() else model.name
     # One batch is generated while the next one is decoded.
     max_in_flight = min(config.dispatch.max_in_flight, 2 * engine.batch_size)
-    return _Named(
-        loaded, "in_process", revision, ["in_process", name, revision, model.dtype, engine.send], _PNG, max_in_flight
-    )
+    depends_on = ["in_process", name, revision, model.dtype, engine.send]
+    return _Named(loaded, "in_process", revision, lambda _: depends_on, _PNG, max_in_flight)

@@ -72,11 +72,14 @@ def print_plan(
     planned = [plan_benchmark(name, config) for name in config.chosen]
     engine, frames = config.engine, engine_frames(config)
     scored = f"{engine.model} at {engine.base_url}" if isinstance(engine, OpenAIConfig) else f"{model.name}, in process"
+    seen = f"chosen by the server ({frames.server})"
+    if frames.max_pixels is not None:
+        seen = f"up to {frames.num_frames} of {frames.max_pixels:,} pixels"
     results = [found for _, found in find_results(run_dir)]
     changed = _changed(planned, config, results, trace_prompt)
     for line in (
         f"model    {scored}",
-        f"frames   up to {frames.num_frames} of {frames.max_pixels:,} pixels, sent as {frames.sent_as}",
+        f"frames   {seen}, sent as {frames.sent_as}",
         f"results  {run_dir / FOLDER}",
     ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -84,9 +84,11 @@ def _setting(found: Fingerprint) -> str:
     fps = "" if frames.fps is None else f" at {frames.fps:g} a second"
     seed = "" if decoding.seed is None else f", seed {decoding.seed}"
     further = "" if decoding.further is None else f", {decoding.further}"
-    shown = f"{frames.num_frames:,} frames{fps} of {frames.min_pixels:,} to {frames.max_pixels:,} pixels"
+    shown = f"frames chosen by the server ({frames.server or 'settings not told'})"
+    if frames.num_frames is not None:
+        shown = f"{frames.num_frames:,} frames{fps} of {frames.min_pixels:,} to {frames.max_pixels:,} pixels"
     sampled = f"temperature {decoding.temperature:g}, top_p {decoding.top_p:g}, at most {decoding.max_tokens:,} tokens"
     return (
-        f"{prompt}; {shown}, sent as {frames.sent_as}, read by {frames.reader}; {sampled}{seed}{further}; "
-        f"scoring code {found.code_version}"
+        f"{prompt}; {shown}, sent as {frames.sent_as}, times {frames.times}, read by {frames.reader}; "
+        f"{sampled}{seed}{further}; scoring code {found.code_version}"
     )

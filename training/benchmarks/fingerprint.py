@@ -9,9 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from curation.errors import UserError
 from curation.tasks import SCORING_VERSION
@@ -36,16 +45,38 @@ class Frames(_Part):
     """What the model sees of a video.
 
     num_frames: at most. fps: a short video gets this many a second instead; None when it gets num_frames anyway.
+    min_pixels and max_pixels: of a frame. All of these are None where a server samples: they are its own.
     sent_as: a server that gets a list of images sees image tokens and no times (Qwen2.5-VL), which is another task.
-    reader: the decoder and the rule by which it picks frames.
+    reader: the decoder and the rule by which it picks frames; "server" where a server that is sent files does both.
+    times: what the model knows of them. "true" is the frames' own mean rate; "one a second" is what a server made of
+    the lists of pictures that the first version sent; "server" its own.
+    server: which one samples, and how, as far as is told; None where we do.
     """
 
-    num_frames: PositiveInt
+    num_frames: PositiveInt | None
     fps: PositiveFloat | None
-    min_pixels: NonNegativeInt
-    max_pixels: PositiveInt
+    min_pixels: NonNegativeInt | None
+    max_pixels: PositiveInt | None
     sent_as: Literal["video", "images", "nothing"]
     reader: Name
+    times: Literal["true", "one a second", "none", "server"]
+    server: Name | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tell_times_of_the_first_version(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "times" not in values:
+            return {**values, "times": _times_untold(values.get("sent_as"), values.get("reader"))}
+        return values
+
+
+def _times_untold(sent_as: Any, reader: Any) -> str:
+    """Of results of the first version, which do not say. In process they were true; only servers were sent JPEG."""
+    if reader == "server":
+        return "server"
+    if sent_as != "video":
+        return "none"
+    return "one a second" if str(reader).endswith(" jpeg") else "true"
 
 
 class Decoding(_Part):
@@ -80,8 +111,14 @@ class Fingerprint(_Part):
 
     @property
     def sha256(self) -> str:
-        """The same for the same values on every machine and in every process."""
-        return _digest(self.model_dump(mode="json"))
+        """The same for the same values on every machine, in every process and version of this code."""
+        values = self.model_dump(mode="json")
+        frames = values["frames"]
+        if frames["times"] == _times_untold(frames["sent_as"], frames["reader"]):
+            del frames["times"]
+        if frames["server"] is None:
+            del frames["server"]
+        return _digest(values)
 
 
 def same_table(fingerprints: Iterable[Fingerprint]) -> None:
