@@ -156,6 +156,7 @@ def render_card(
         was_run=bool(provenance.config),
         min_score=_entry(provenance.config, "filter", "min_score"),
         rejects_leaks=_entry(provenance.config, "filter", "leaks_answer") == "reject",
+        scores_as_videor1=_entry(provenance.config, "filter", "scoring") == "videor1",
         num_frames=_entry(provenance.config, "video", "num_frames"),
         world=(_entry(provenance.config, "source", "num_questions"), _entry(provenance.config, "source", "seed")),
         verdicts=_Verdicts.of(report),

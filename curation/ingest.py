@@ -23,6 +23,8 @@ from curation.rundir import RunDirectory
 from curation.schema import QUESTION, REJECTED, SCHEMA_VERSION, Question, SourceReject
 from curation.shards import read_rows, replace_folder, restore_folder, write_rows, write_text
 
+# Raised by hand when a record would become another question or reject. 1 stood in no fingerprint.
+SOURCE_VERSION: Final = 2
 _INDEX: Final = "ingest.json"
 SOURCE_REJECTS: Final = "source.parquet"
 
@@ -50,10 +52,13 @@ def ingest(
 
     Memory is bounded by one shard (and the set of ids that the source keeps for duplicates).
     """
-    fingerprint = content_key("ingest", SCHEMA_VERSION, source_fingerprint, shard_size)
+    fingerprint = content_key("ingest", SCHEMA_VERSION, SOURCE_VERSION, source_fingerprint, shard_size)
+    by_old_rules = content_key("ingest", SCHEMA_VERSION, source_fingerprint, shard_size)
     before = read_ingested(directory)
     if before is not None and before.fingerprint == fingerprint:
         return before
+    if before is not None and before.fingerprint == by_old_rules and _outstanding_batches(directory):
+        return before  # the source is the same: what was paid for is collected first, as it was cut
     fresh = directory.root / "questions.tmp"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
@@ -117,12 +122,16 @@ def _questions(
 
 def _refuse_outstanding_batches(directory: RunDirectory) -> None:
     """Their state belongs to a shard as it was cut when they were sent."""
-    for path in sorted(directory.journals.glob("*.batches.jsonl")):
-        if batch_ids := outstanding_batches(path):
-            raise RunDirectoryError(
-                f"the source changed while judge batches are out ({', '.join(batch_ids)}). Run once more with the old "
-                "source to collect them, or give another run_dir."
-            )
+    if batch_ids := _outstanding_batches(directory):
+        raise RunDirectoryError(
+            f"the source changed while judge batches are out ({', '.join(batch_ids)}). Run once more with the old "
+            "source to collect them, or give another run_dir."
+        )
+
+
+def _outstanding_batches(directory: RunDirectory) -> list[str]:
+    paths = sorted(directory.journals.glob("*.batches.jsonl"))
+    return [batch_id for path in paths for batch_id in outstanding_batches(path)]
 
 
 def _move_journals(directory: RunDirectory, fresh: Path, num_shards: int) -> None:

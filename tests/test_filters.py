@@ -90,6 +90,27 @@ def test_a_text_without_spaces_is_counted_by_characters():
     assert run(think="".join(chr(0x4E00 + i) for i in range(60))).rejected_by is None
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    ["I'm sorry, but I can't assist with that.", "I cannot determine the answer.", "As an AI, I do not watch videos."],
+)
+def test_a_refusal_is_named_and_has_no_score(refusal):
+    for question in (ask(), ask("free-form", "the man cannot assist with that", ())):
+        refused = run(answer=refusal, question=question)
+        assert (refused.rejected_by, refused.score) == ("filter:refusal", None)
+        assert refused.detail
+    assert filter_completion(refusal, ask(), FilterConfig()).rejected_by == "filter:refusal"
+    assert run(answer=refusal, question=ask("free-form", refusal, ())).rejected_by is None
+
+
+def test_scoring_by_the_rules_of_videor1_is_a_key():
+    assert run(answer="B.").rejected_by is None
+    assert run(answer="B.", scoring="videor1").rejected_by == "filter:score"
+    assert run(answer="B", scoring="videor1").rejected_by is None
+    with pytest.raises(ValidationError):
+        FilterConfig(scoring="strict")
+
+
 def test_a_leak_may_be_flagged_instead_of_rejected():
     kept = run(observation=OBSERVATION + " So it is B.", leaks_answer="flag")
     assert (kept.rejected_by, kept.flags) == (None, ("leaks_answer",))

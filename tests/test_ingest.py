@@ -6,9 +6,9 @@ import pytest
 from curation.answers import read_answers
 from curation.errors import RunDirectoryError
 from curation.ingest import SOURCE_REJECTS, ingest, read_ingested, read_questions, referenced_paths
-from curation.journal import Journal
+from curation.journal import Journal, content_key
 from curation.rundir import RunDirectory
-from curation.schema import Question, SourceReject, question_id
+from curation.schema import SCHEMA_VERSION, Question, SourceReject, question_id
 from curation.shards import read_rows, replace_folder
 
 
@@ -115,3 +115,15 @@ def test_changed_source_is_refused_while_judge_batches_are_out(tmp_path):
             ingest_numbers(directory, [0, 1, 2], name="v2")
         journal.append({"step": "collected", "chunk": 1})
     assert ingest_numbers(directory, [0, 1, 2], name="v2").num_questions == 3
+
+
+def test_a_run_of_before_is_read_again_by_the_new_rules_but_not_while_batches_are_out(tmp_path, monkeypatch):
+    directory = RunDirectory(tmp_path / "run")
+    ingest_numbers(directory, [0, 1, 2])
+    index = directory.questions / "ingest.json"
+    old = content_key("ingest", SCHEMA_VERSION, "v1", 4)
+    index.write_text(read_ingested(directory).model_copy(update={"fingerprint": old}).model_dump_json())
+    with monkeypatch.context() as patch:
+        patch.setattr("curation.ingest._outstanding_batches", lambda _: ["batch_1"])
+        assert ingest_numbers(directory, [0, -1, 2]).num_questions == 3
+    assert ingest_numbers(directory, [0, -1, 2]).num_questions == 2

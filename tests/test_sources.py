@@ -146,6 +146,20 @@ def test_problem_id_may_be_absent_or_written_as_text(problem_id: Any, expected: 
     assert isinstance(question, Question) and question.problem_id == expected
 
 
+@pytest.mark.parametrize(
+    ("written", "problem_type"),
+    [
+        ("open-ended", "free-form"), ("free form", "free-form"), ("Free_Form", "free-form"), ("mcq", "multiple choice"),
+        ("Multiple-Choice", "multiple choice"), ("number", "numerical"), ("Numeric", "numerical"), ("ocr", "OCR"),
+        (" Regression ", "regression"),
+    ],
+)  # fmt: skip
+def test_a_known_alias_of_a_problem_type_is_read(written, problem_type) -> None:
+    solution = "<answer>4</answer>" if problem_type in ("numerical", "regression") else "<answer>A</answer>"
+    question = check(record(problem_type=written, solution=solution))
+    assert isinstance(question, Question) and question.problem_type == problem_type
+
+
 @pytest.mark.parametrize("options", [None, ..., [], ["A. x"]])
 def test_open_questions_may_have_no_options(options: Any) -> None:
     assert isinstance(check(record(problem_type="free-form", options=options)), Question)

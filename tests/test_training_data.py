@@ -14,6 +14,8 @@ import pytest
 
 from curation.errors import ConfigError
 from curation.media import MediaRecord
+from curation.schema import Question
+from curation.tasks import score_answer
 from curation.video import VideoConfig
 from tests.clips import write_picture, write_video
 from tests.folders import kept_row, write_folder
@@ -106,6 +108,24 @@ def test_questions_of_rl_have_no_trace_and_a_run_directory_is_its_dataset(tmp_pa
     assert found.rows["problem_id"] == [0, 1]
     assert "think" not in found.rows.column_names
     assert found.rows[0]["options"] == ["A. red", "B. blue", "C. green"]
+
+
+def test_a_question_that_cannot_be_answered_never_reaches_rl(tmp_path, root):
+    unanswerable = [
+        {"solution": "<answer>E</answer>"}, {"solution": "<answer>0</answer>"}, {"solution": "<answer></answer>"},
+        {"problem_type": "regression", "solution": "<answer>NaN</answer>"},
+        {"problem_type": "numerical", "solution": "<answer>about ten</answer>"},
+        {"options": None}, {"options": []}, {"options": ["A. red"]}, {"options": ["A. red", None]},
+    ]  # fmt: skip
+    rows = [kept_row(0), kept_row(0, problem_type="numerical", solution="<answer>7</answer>", options=None)]
+    found = load(
+        write_folder(tmp_path / "dataset", [*rows, *(kept_row(0, **change) for change in unanswerable)]), root, "rl"
+    )
+    assert found.left_out == {"question:options": 4, "question:solution": 5}
+    assert len(found.rows) == 2
+    for row in found.rows:  # null options are no options, and nothing raises over them
+        question = Question.from_row(row)
+        assert score_answer(question.problem_type, question.solution, question.solution, options=question.options) == 1
 
 
 def test_a_row_that_is_no_question_or_no_trace_is_counted_too(tmp_path, root):
