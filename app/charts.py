@@ -13,8 +13,8 @@ from typing import Final
 
 from markupsafe import Markup
 
-from app.markup import fill, join
-from curation.report import percent, plain
+from app.markup import cut, fill, join
+from curation.report import percent
 
 # The length reward of RL pays inside these (VideoP2R, R_len); both ends belong to the window. As curation/stats.py.
 RL_WINDOWS: Final[Mapping[str, tuple[int, int]]] = {"observation": (128, 320), "think": (320, 512)}
@@ -162,7 +162,7 @@ def _bar(bar: Bar, most: int) -> Markup:
         figure = f"{bar.count:,}"
     else:
         figure = f"{bar.count:,} of {bar.total:,} ({percent(bar.count / bar.total if bar.total else None)})"
-    label = fill('<bdi dir="auto">{}</bdi>', plain(bar.label, MOST_LABEL))
+    label = fill('<bdi dir="auto">{}</bdi>', cut(bar.label, MOST_LABEL))
     if bar.href is not None:
         label = fill('<a data-go href="{}">{}</a>', bar.href, label)
     return fill(
@@ -170,7 +170,7 @@ def _bar(bar: Bar, most: int) -> Markup:
         '<span class="vp-track" aria-hidden="true"><i class="vp-rest" style="width:{whole:.2f}%"></i>'
         '<i class="vp-fill" style="width:{part:.2f}%"></i></span><span class="vp-figure">{figure}</span></li>',
         css="vp-null" if bar.is_null else "",
-        title=plain(bar.label, MOST_TITLE),
+        title=cut(bar.label, MOST_TITLE),
         label=label,
         whole=100 * whole / most if most else 0,
         part=100 * bar.count / most if most else 0,

@@ -65,6 +65,11 @@ def join(pieces: Iterable[Markup]) -> Markup:
     return Markup("").join(pieces)
 
 
+def cut(text: str, most: int) -> str:
+    """A name from a dataset for one place of a page, at most so many characters of it."""
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
 def visible(text: str) -> Markup:
     """Text as the content of an element.
 

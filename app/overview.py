@@ -25,10 +25,10 @@ from app.charts import (
     round_step,
 )
 from app.filters import NONE, UNKNOWN, Filter
-from app.markup import fill, join
+from app.markup import cut, fill, join
 from app.reasons import STEPS, reason_in_words
 from app.tables_html import render_notes, render_table
-from curation.report import Report, percent, plain
+from curation.report import Report, percent
 
 if TYPE_CHECKING:
     from app.rows import Dataset
@@ -113,8 +113,8 @@ class _Page:
             if reasons:
                 bars.append(Bar(f"left after {STEPS.get(step, step)}", left, num_read))
             for name, count in reasons.items():
-                reason = plain(reason_in_words(name), MOST_LABEL)
-                words = fill("{} <code>{}</code>", reason, plain(name, MOST_LABEL))
+                reason = cut(reason_in_words(name), MOST_LABEL)
+                words = fill("{} <code>{}</code>", reason, cut(name, MOST_LABEL))
                 rows.append((self._linked(words, rejected_by=(name,)), f"{count:,}"))
         why = fill("<h4>Rejected because</h4>{}", _reasons(rows)) if rows else Markup("")
         source = "Counted over the rows that match." if report is None else "As measured in stats/report.json."

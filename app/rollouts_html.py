@@ -11,11 +11,10 @@ from typing import Final
 from markupsafe import Markup
 
 from app.charts import MOST_TITLE
-from app.markup import fill, join
+from app.markup import cut, fill, join
 from app.rollouts import MOST_ROLLOUTS, Group, GroupPage, GroupSummary, Reward, Rollout, Spread
 from app.tables_html import render_table
 from app.trace_html import text_box, verdict_badge
-from curation.report import plain
 from curation.trace import BLOCKS
 
 MOST_REWARD: Final = 2.2  # accuracy 1, format 1, length 0.2 (VideoP2R, section 3.3)
@@ -43,7 +42,7 @@ def render_group_page(page: GroupPage, link: Callable[[GroupSummary], str]) -> M
 
 def name_group(summary: GroupSummary) -> str:
     """Its name and step: the same question is sampled again at a later one."""
-    name = plain(summary.name, MOST_TITLE) if summary.name else "a group without a name"
+    name = cut(summary.name, MOST_TITLE) if summary.name else "a group without a name"
     return name if summary.step is None else f"{name}, step {summary.step:,}"
 
 

@@ -9,10 +9,9 @@ from markupsafe import Markup
 
 from app.charts import MOST_LABEL
 from app.differences import Difference, Span
-from app.markup import fill, join
+from app.markup import cut, fill, join
 from app.reasons import reason_in_words
 from app.trace_html import chips, verdict_badge
-from curation.report import plain
 
 if TYPE_CHECKING:
     from app.rows import Page, Summary
@@ -66,13 +65,13 @@ def render_notes(notes: Sequence[str]) -> Markup:
 
 def _line(row: Summary, href: str, *, is_open: bool) -> Markup:
     if row.rejected_by is not None:
-        state = fill('<span class="vp-why">{}</span>', plain(reason_in_words(row.rejected_by), MOST_LABEL))
+        state = fill('<span class="vp-why">{}</span>', cut(reason_in_words(row.rejected_by), MOST_LABEL))
     elif row.config == "rejected":
         state = Markup('<span class="vp-why">rejected, no reason recorded</span>')
     else:
         state = verdict_badge(row.verdict)
     named = (row.problem_type, row.data_type, row.data_source)
-    kinds = " / ".join(plain(value, MOST_LABEL) for value in named if value)
+    kinds = " / ".join(cut(value, MOST_LABEL) for value in named if value)
     return fill(
         '<li class="{css}"><a class="row-link" data-go data-place="{place}" href="{href}" aria-current="{current}">'
         '<span class="vp-row-problem" dir="auto">{problem}</span>'
@@ -85,7 +84,7 @@ def _line(row: Summary, href: str, *, is_open: bool) -> Markup:
         problem=row.problem or "no question was recorded",
         kinds=kinds or "kind not recorded",
         state=state,
-        flags=chips([plain(flag, MOST_LABEL) for flag in (row.flags or ())[:MOST_FLAGS]], {}, "vp-flag"),
+        flags=chips([cut(flag, MOST_LABEL) for flag in (row.flags or ())[:MOST_FLAGS]], {}, "vp-flag"),
         figures=_figures(row),
     )
 

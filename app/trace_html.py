@@ -12,9 +12,8 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from app.charts import MOST_TITLE, RL_WINDOWS, quiet, render_length
-from app.markup import fill, join, link, visible
+from app.markup import cut, fill, join, link, visible
 from app.reasons import STEPS, reason_in_words
-from curation.report import plain
 from curation.schema import INSUFFICIENT, SUFFICIENT
 from curation.scoring.choice import show_options
 from curation.tasks import score_answer
@@ -170,8 +169,8 @@ def _rejection(row: Row) -> Markup:
     return fill(
         '<div class="vp-rejection"><p><b>Rejected while {}:</b> {}. <code>{}</code></p>{}{}</div>',
         STEPS.get(step, "running a step that is not known"),
-        plain(reason_in_words(rejected_by), MOST_TITLE),
-        plain(rejected_by, MOST_TITLE),
+        cut(reason_in_words(rejected_by), MOST_TITLE),
+        cut(rejected_by, MOST_TITLE),
         text_box(rejected_by) if len(rejected_by) > MOST_TITLE else Markup(""),
         text_box(detail) if detail else Markup(""),
     )

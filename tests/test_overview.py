@@ -10,6 +10,7 @@ from app.address import Address
 from app.filters import Filter
 from app.overview import render_overview
 from app.rows import Dataset
+from app.tables_html import render_page_table
 from curation.locate import locate
 from curation.report import percent
 from curation.stats import measure
@@ -240,3 +241,19 @@ def test_hostile_values_are_text(tmp_path):
     assert all(href.startswith("?") for href in page.attributes("href"))
     for text in texts:
         assert page.text.count(storable(text)) >= 5
+
+
+@pytest.mark.parametrize(
+    "reasons",
+    [["filter:" + "x" * 200_000], ["line\n" * 20_000], [f"filter:reason {number}" for number in range(2_000)]],
+)
+def test_no_value_of_a_dataset_makes_a_page_endless(tmp_path, reasons):
+    rejected = [
+        rejected_row(1_000 + place, reason, data_source=reason, flags=[reason]) for place, reason in enumerate(reasons)
+    ]
+    dataset = open_dataset(write_folder(tmp_path / "hostile", [kept_row(1)], rejected))
+    overview = render_overview(dataset, Filter(rows="all"))
+    unfolded = re.sub(r"<details.*?</details>", "", overview, flags=re.DOTALL)
+    assert len(Page(unfolded).text) < 20_000
+    listed = render_page_table(dataset.page(Filter(rows="rejected")), lambda row: "?")
+    assert len(Page(listed).text) < 40_000
