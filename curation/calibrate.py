@@ -28,6 +28,7 @@ from curation.describe import refresh_card
 from curation.engines.build import build_engine
 from curation.engines.config import AnthropicConfig, identity
 from curation.engines.dispatch import Limiter
+from curation.engines.trial import Trial
 from curation.errors import ConfigError, RunDirectoryError
 from curation.journal import content_key
 from curation.labelled import LabelFile, LabelledQuestion, load_label_file
@@ -197,7 +198,8 @@ def _open_judges(
         stack.push_async_callback(engine.close)
         batches = config.engine.batches if isinstance(config.engine, AnthropicConfig) else None
         limiter = Limiter(config.dispatch.max_in_flight)
-        caller = Caller(engine, limiter, config.dispatch, budget, price, batches)
+        trial = Trial(config.dispatch.stop_after_unusable, what=f"the judge {name}")
+        caller = Caller(engine, limiter, config.dispatch, budget, price, batches, trial)
         judges.append(_LiveJudge(name, Verifier(config, prompts[name], caller), journals[name]))
     return judges
 

@@ -285,21 +285,21 @@ def test_a_clock_that_was_set_back_after_an_intent_neither_waits_for_hours_nor_s
 def test_batches_that_are_out_are_told_with_age_questions_and_next_look(tmp_path):
     out = BatchesOut()
     assert out.describe() is None
-    with LoopbackServer(batch_s=0.6) as server:
-        told = []
+    told = []
+    with LoopbackServer(batch_s=1e9) as server:
 
         def watch():
-            for _ in range(10):
-                told.append(out.describe())
-                threading.Event().wait(0.05)
+            while not told or not told[-1].startswith(
+                "3 batches out, 12 questions, the oldest for 0 h 00 min, next look"
+            ):
+                told.append(out.describe() or "")
+                threading.Event().wait(0.02)
+            server.batch_s = 0.0
 
-        watching = threading.Thread(target=watch)
+        watching = threading.Thread(target=watch, daemon=True)
         watching.start()
         run(server, tmp_path / "state.jsonl", range(12), max_requests=5, out=out, poll_s=0.1)
         watching.join()
-    assert any(
-        line and line.startswith("3 batches out, 12 questions, the oldest for 0 h 00 min, next") for line in told
-    )
     assert out.describe() is None
 
 

@@ -109,11 +109,12 @@ async def _judge(
             known_price(config.engine, load_prices({}).models) or FREE,
             config.engine.batches if isinstance(config.engine, AnthropicConfig) else None,
         )
+        failed: set[str] = set()  # by the server, in all tries of dispatch: asked no more
         for try_number in range(1, config.tries + 1):
             asks = {
                 uid: _ask(config, uid, judge_text(prompt, question, passage), try_number)
                 for uid, (question, passage) in passages.items()
-                if verdicts[uid] is None
+                if verdicts[uid] is None and uid not in failed
             }
             answers = await answer(
                 asks.values(),
@@ -124,6 +125,8 @@ async def _judge(
             )
             for uid, ask in asks.items():
                 found = answers[ask.key]
+                if found.text is None:
+                    failed.add(uid)
                 verdict = None if found.text is None else read_verdict(found.text, found.stop_reason)
                 verdicts[uid] = None if verdict is None else verdict.sufficient
     return verdicts
