@@ -8,19 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import httpx2
 import huggingface_hub as hf
 from huggingface_hub import constants
 from huggingface_hub import errors as hf_errors
-from huggingface_hub.utils._headers import build_hf_headers
-from huggingface_hub.utils._http import default_client_factory, hf_raise_for_status, http_stream_backoff
+from huggingface_hub.utils import (
+    build_hf_headers,
+    hf_raise_for_status,
+    http_stream_backoff,
+    parse_ratelimit_headers,
+)
 
 from curation.errors import HubError
 
@@ -38,8 +46,10 @@ REASONS: Final = (
     "refused",
     "rate_limit",
     "failing",
+    "no_answer",
     "unreachable",
 )
+ResultT = TypeVar("ResultT")
 REPO_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 # The client waits for ever by default. A hub that says nothing for a minute is lost, also in an upload.
 _TIMEOUT: Final = httpx2.Timeout(60.0, connect=10.0)
@@ -48,10 +58,16 @@ _PIECE_BYTES: Final = 2**18
 _MAX_TRIES: Final = 6
 
 
+# A rate limit of the hub is for five minutes; what asks for longer is told to the user.
+_MAX_WAIT_S: Final = 600.0
+
+# The client's own one: it adds the headers of each request, and refuses all of them when HF_HUB_OFFLINE is set.
+_HOOKS: Final = hf.get_session().event_hooks
+hf.close_session()
+
+
 def _client() -> httpx2.Client:
-    client = default_client_factory()
-    client.timeout = _TIMEOUT
-    return client
+    return httpx2.Client(event_hooks=_HOOKS, follow_redirects=True, timeout=_TIMEOUT)
 
 
 hf.set_client_factory(_client)
@@ -89,11 +105,15 @@ class HubRepo:
             raise HubError(f"{name!r} is no repository name. It reads org/name.", reason="bad_name")
         self.name = name
         self._api = hf.HfApi()
+        self._whole_files: dict[tuple[str, str], Path] = {}  # (path, commit) of what is not served by ranges
+        self._lock = threading.Lock()
 
     def commit_of(self, revision: str = "main") -> str:
         """The commit that a tag, branch or commit names now."""
         with _explained(f"look up {self.name}@{revision}", self.name, revision):
-            sha = self._api.repo_info(self.name, repo_type="dataset", revision=revision, timeout=60).sha
+            sha = _patiently(
+                lambda: self._api.repo_info(self.name, repo_type="dataset", revision=revision, timeout=60).sha
+            )
         if sha is None:
             raise HubError(f"the hub names no commit for {self.name}@{revision}.", reason="failing")
         return sha
@@ -101,18 +121,22 @@ class HubRepo:
     def is_private(self) -> bool:
         """Whether only its members may see it."""
         with _explained(f"look up {self.name}", self.name):
-            return bool(self._api.repo_info(self.name, repo_type="dataset", timeout=60).private)
+            return _patiently(lambda: bool(self._api.repo_info(self.name, repo_type="dataset", timeout=60).private))
 
     def tags(self) -> dict[str, str]:
         """Tag -> commit."""
         with _explained(f"list the tags of {self.name}", self.name):
-            refs = self._api.list_repo_refs(self.name, repo_type="dataset")
+            refs = _patiently(lambda: self._api.list_repo_refs(self.name, repo_type="dataset"))
         return {tag.name: tag.target_commit for tag in refs.tags}
 
     def files(self, revision: str) -> dict[str, RemoteFile]:
         """Every file of a revision by its path."""
         with _explained(f"list the files of {self.name}@{revision}", self.name, revision):
-            tree = list(self._api.list_repo_tree(self.name, repo_type="dataset", revision=revision, recursive=True))
+            tree = _patiently(
+                lambda: list(
+                    self._api.list_repo_tree(self.name, repo_type="dataset", revision=revision, recursive=True)
+                )
+            )
         return {
             entry.path: RemoteFile(entry.path, entry.size, entry.blob_id, entry.lfs.sha256 if entry.lfs else None)
             for entry in tree
@@ -122,18 +146,22 @@ class HubRepo:
     def history(self, revision: str) -> list[tuple[str, str]]:
         """(commit, title) of a revision and its ancestors, the newest first."""
         with _explained(f"list the commits of {self.name}@{revision}", self.name, revision):
-            commits = self._api.list_repo_commits(self.name, repo_type="dataset", revision=revision)
+            commits = _patiently(lambda: self._api.list_repo_commits(self.name, repo_type="dataset", revision=revision))
         return [(commit.commit_id, commit.title) for commit in commits]
 
     def download(self, path: str, commit: str) -> Path:
         """One file at a commit, through the client's cache: resumed after a break, fetched once."""
         with _explained(f"download {path} from {self.name}", self.name, commit):
-            return Path(hf.hf_hub_download(self.name, path, repo_type="dataset", revision=commit))
+            return Path(_patiently(lambda: hf.hf_hub_download(self.name, path, repo_type="dataset", revision=commit)))
 
     def download_to(self, folder: Path, path: str, commit: str) -> Path:
         """The same into a folder, beside the client's cache: for what is deleted after use."""
         with _explained(f"download {path} from {self.name}", self.name, commit):
-            return Path(hf.hf_hub_download(self.name, path, repo_type="dataset", revision=commit, local_dir=folder))
+            return Path(
+                _patiently(
+                    lambda: hf.hf_hub_download(self.name, path, repo_type="dataset", revision=commit, local_dir=folder)
+                )
+            )
 
     def cached(self, path: str, commit: str) -> Path | None:
         """The file in the client's cache, if it is there; asks nobody."""
@@ -141,7 +169,21 @@ class HubRepo:
         return Path(found) if isinstance(found, str) else None
 
     def read(self, path: str, commit: str, start: int, stop: int) -> Iterator[bytes]:
-        """The bytes [start, stop) of a file, in pieces. A connection that breaks is taken up again where it broke."""
+        """The bytes [start, stop) of a file, in pieces. A connection that breaks is taken up again where it broke.
+
+        Where the server sends no ranges, the whole file is downloaded once, into the client's cache.
+        """
+        if (path, commit) not in self._whole_files:
+            try:
+                for piece in self._read_ranges(path, commit, start, stop):
+                    start += len(piece)
+                    yield piece
+            except _NoRangesError:
+                self._fetch_whole(path, commit)
+        if start < stop:
+            yield from _file_pieces(self._whole_files[path, commit], start, stop)
+
+    def _read_ranges(self, path: str, commit: str, start: int, stop: int) -> Iterator[bytes]:
         url = hf.hf_hub_url(self.name, path, repo_type="dataset", revision=commit)
         num_tries = 0
         with _explained(f"read {path} of {self.name}", self.name, commit):
@@ -157,11 +199,17 @@ class HubRepo:
                         raise
                     time.sleep(min(2.0**num_tries / 4, 8.0))
 
+    def _fetch_whole(self, path: str, commit: str) -> None:
+        with self._lock:
+            if (path, commit) not in self._whole_files:
+                print(f"{path} is not served by ranges: all of it is downloaded.", file=sys.stderr)
+                self._whole_files[path, commit] = self.download(path, commit)
+
     def create(self, *, private: bool) -> None:
         """Create the repository. Raises HubError with reason "taken" when it exists."""
         require_token(f"create {self.name}")
         with _explained(f"create {self.name}", self.name):
-            self._api.create_repo(self.name, repo_type="dataset", private=private)
+            _patiently(lambda: self._api.create_repo(self.name, repo_type="dataset", private=private))
 
     def push(self, additions: Mapping[str, Path], deletions: Sequence[str], *, parent: str, title: str) -> str:
         """One commit on main on top of `parent`. Reason "stale_parent" when main is elsewhere by now."""
@@ -170,30 +218,82 @@ class HubRepo:
         ]
         operations += [hf.CommitOperationDelete(path, is_folder=False) for path in deletions]
         with _explained(f"commit to {self.name}", self.name):
-            commit = self._api.create_commit(
-                self.name, operations, commit_message=title, repo_type="dataset", parent_commit=parent
+            commit = _patiently(
+                lambda: self._api.create_commit(
+                    self.name, operations, commit_message=title, repo_type="dataset", parent_commit=parent
+                )
             )
         return commit.oid
 
     def tag(self, name: str, commit: str, message: str) -> None:
         """Tag a commit. Reason "taken" when the tag exists, wherever it points."""
         with _explained(f"tag {self.name} as {name}", self.name, commit):
-            self._api.create_tag(self.name, tag=name, revision=commit, tag_message=message, repo_type="dataset")
+            _patiently(
+                lambda: self._api.create_tag(
+                    self.name, tag=name, revision=commit, tag_message=message, repo_type="dataset"
+                )
+            )
+
+
+class _NoRangesError(Exception):
+    """The server sends whole files only."""
 
 
 def _ranged_pieces(url: str, start: int, stop: int) -> Iterator[bytes]:
-    """One request. Raises httpx2.TransportError when the connection breaks before the last byte."""
+    """One request. Raises httpx2.TransportError when the connection breaks before the last byte, _NoRangesError."""
     headers = {**build_hf_headers(), "range": f"bytes={start}-{stop - 1}", "accept-encoding": "identity"}
     with http_stream_backoff("GET", url, headers=headers, retry_on_exceptions=()) as response:
         hf_raise_for_status(response)
-        if not response.headers.get("content-range", "").startswith(f"bytes {start}-"):
+        if response.status_code == 200 and start > 0:
+            raise _NoRangesError
+        # A reply with the whole file begins with the range when that begins the file.
+        if response.status_code != 200 and not response.headers.get("content-range", "").startswith(f"bytes {start}-"):
             raise httpx2.RemoteProtocolError("the hub does not send the range of bytes that it was asked for")
         num_left = stop - start
         for piece in response.iter_bytes(_PIECE_BYTES):
             yield piece[:num_left]
             num_left -= len(piece[:num_left])
-        if num_left:
-            raise httpx2.RemoteProtocolError("the hub sends fewer bytes than it was asked for")
+            if not num_left:
+                return
+        raise httpx2.RemoteProtocolError("the hub sends fewer bytes than it was asked for")
+
+
+def _file_pieces(path: Path, start: int, stop: int) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        file.seek(start)
+        while start < stop and (piece := file.read(min(_PIECE_BYTES, stop - start))):
+            start += len(piece)
+            yield piece
+
+
+def _patiently(call: Callable[[], ResultT]) -> ResultT:
+    """Ask again when the rate limit is reached and the hub says for how long: it has carried out nothing by then."""
+    waited_s = 0.0
+    while True:
+        try:
+            return call()
+        except (hf_errors.HfHubHTTPError, OSError, RuntimeError) as error:
+            wait_s = _rate_limit_wait(_telling(error))
+            if wait_s is None or waited_s + wait_s > _MAX_WAIT_S:
+                raise
+        print(f"the hub's rate limit is reached: it is asked again in {wait_s:.0f} s.", file=sys.stderr)
+        time.sleep(wait_s)
+        waited_s += wait_s
+
+
+def _rate_limit_wait(error: BaseException) -> float | None:
+    """Seconds until the hub answers again, at least one; None when it names none, or for another error."""
+    response = getattr(error, "response", None)
+    if response is None or response.status_code != 429:
+        return None
+    after = response.headers.get("retry-after", "").strip()
+    if after.isascii() and after.isdigit():
+        return max(1.0, float(after))
+    try:
+        return max(1.0, (parsedate_to_datetime(after) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):  # no date either, or one without a zone
+        limit = parse_ratelimit_headers(response.headers)
+    return None if limit is None else max(1.0, float(limit.reset_in_seconds))
 
 
 def page_url(repo: str, revision: str) -> str:
@@ -252,6 +352,8 @@ def explain(error: BaseException, repo: str, revision: str | None = None) -> tup
             return "unreachable", "HF_HUB_OFFLINE is set. Unset it."
         case hf_errors.HFValidationError():
             return "bad_name", _first_line(cause)
+        case httpx2.TimeoutException() if not isinstance(cause, httpx2.ConnectTimeout):
+            return "no_answer", f"the hub at {constants.ENDPOINT} did not answer in time ({_first_line(cause)})."
         case httpx2.HTTPError() | ConnectionError():
             return "unreachable", f"the hub at {constants.ENDPOINT} cannot be reached ({_first_line(cause)})."
         case hf_errors.LocalEntryNotFoundError() | hf_errors.FileMetadataError():
@@ -276,7 +378,13 @@ def _explain_status(status: int, error: hf_errors.HfHubHTTPError) -> tuple[str, 
         case 412:
             return "stale_parent", "somebody else has pushed in the meantime."
         case 429:
-            return "rate_limit", "the hub's rate limit is reached. Wait a while."
+            wait_s = _rate_limit_wait(error)
+            return (
+                "rate_limit",
+                f"the hub's rate limit is reached. Wait {'a while' if wait_s is None else f'{wait_s:.0f} s'}.",
+            )
+        case 408 | 504:
+            return "no_answer", f"the hub did not answer in time ({said})."
         case _ if status >= 500:
             return "failing", f"the hub is failing ({said})."
         case _:

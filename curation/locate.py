@@ -39,10 +39,8 @@ def locate(name: str, configs: Sequence[str] = tuple(CONFIGS)) -> LocatedDataset
     configs: of CONFIGS, and ROLLOUTS, which a dataset need not have.
     Raises RunDirectoryError when it is no dataset, HubError when the hub does not give it.
     """
-    path = Path(name)
-    if path.exists():
-        folder = find_dataset(path)
-        return LocatedDataset(name, folder, folder.parent if _is_part_of_a_run(folder) else folder)
+    if Path(name).exists():
+        return locate_folder(name)
     from curation.hub import REPO_NAME
 
     repo, _, revision = name.partition("@")
@@ -51,6 +49,12 @@ def locate(name: str, configs: Sequence[str] = tuple(CONFIGS)) -> LocatedDataset
             f"{name} is no directory and no hub dataset. Name a run directory, a dataset folder or org/name@tag."
         )
     return download(repo, revision or "main", configs)
+
+
+def locate_folder(name: str) -> LocatedDataset:
+    """Find RUN or FOLDER on this disk; asks no hub. Raises RunDirectoryError when it is no dataset."""
+    folder = find_dataset(Path(name))
+    return LocatedDataset(name, folder, folder.parent if _is_part_of_a_run(folder) else folder)
 
 
 def download(repo: str, revision: str, configs: Sequence[str]) -> LocatedDataset:

@@ -221,6 +221,26 @@ def test_folder_that_is_no_dataset_is_one_line(desk, repo):
     assert repo not in desk.hub.repos
 
 
+@pytest.mark.parametrize("name", ["empty", "no_provenance", "runs/typo", "file"])
+def test_folder_that_cannot_be_published_is_told_before_the_hub_is_asked(desk, repo, name):
+    (desk.tmp_path / "empty").mkdir()
+    (desk.tmp_path / "file").touch()
+    write_folder(desk.tmp_path / "no_provenance", [kept_row(0)])
+    place = name if "/" in name else desk.tmp_path / name
+    num_before = len(desk.hub.requests)
+    ended = desk.publish(place, "1.0.0", repo=repo)
+    assert ended.status == 2 and len(ended.errors) == 1 and str(place) in ended.errors[0]
+    assert len(desk.hub.requests) == num_before
+
+
+def test_stats_of_a_tag_are_those_of_the_folder_that_was_published(desk, repo):
+    dataset = write_dataset(desk.tmp_path / "d", [kept_row(n) for n in range(3)])
+    assert desk.publish(dataset, "1.0.0", repo=repo).status == 0
+    for name, report in ((f"{repo}@v1.0.0", "hub.json"), (dataset, "folder.json")):
+        assert desk.publisher.run("stats", name, "--json", desk.tmp_path / report).status == 0
+    assert (desk.tmp_path / "hub.json").read_text() == (desk.tmp_path / "folder.json").read_text()
+
+
 def test_private_is_kept_or_refused(desk, repo):
     dataset = write_dataset(desk.tmp_path / "d", [kept_row(0)])
     assert desk.publish(dataset, "1.0.0", "--private", repo=repo).status == 0
@@ -271,6 +291,46 @@ def test_failure_at_each_call_says_what_is_published_and_a_second_run_completes_
     assert [title for _, title in desk.hub.commits(repo)] == ["Publish v1.0.0", "initial commit"]
 
 
+@pytest.mark.parametrize("endpoint", ["info", "create", "tree", "preupload", "commit", "tag"])
+@pytest.mark.parametrize("header", ["Retry-After", "RateLimit"])
+def test_rate_limit_that_says_for_how_long_is_waited_out(desk, repo, endpoint, header):
+    repo = f"{repo[:40]}-{endpoint}-{header}"
+    dataset = write_dataset(desk.tmp_path / "d", [kept_row(0)])
+    after = {"Retry-After": {"Retry-After": "1"}, "RateLimit": {"RateLimit": '"api";r=0;t=1'}}[header]
+    fault = desk.hub.inject(HubFault(endpoint, status=429, headers=after))
+    ended = desk.publish(dataset, "1.0.0", repo=repo)
+    assert ended.status == 0, ended.text
+    assert fault.num_met > 1
+    assert [title for _, title in desk.hub.commits(repo)] == ["Publish v1.0.0", "initial commit"]
+    assert desk.hub.tags(repo) == {"v1.0.0": desk.hub.head(repo)}
+
+
+@pytest.mark.parametrize("after", ["86400", "soon", "Wed, 21 Oct 2099 07:28:00 GMT"])
+def test_rate_limit_without_an_end_in_sight_is_one_line(desk, repo, after):
+    dataset = write_dataset(desk.tmp_path / "d", [kept_row(0)])
+    desk.hub.inject(HubFault("tag", status=429, headers={"Retry-After": after}, times=99))
+    ended = desk.publish(dataset, "1.0.0", repo=f"{repo}-{len(after)}")
+    assert ended.status == 2 and len(ended.errors) == 1
+    assert "the tag is not set" in ended.errors[0]
+    assert ("Wait 86400 s" in ended.errors[0]) == (after == "86400")
+
+
+@pytest.mark.parametrize("fault", [HubFault("commit", kind="hang"), HubFault("commit", status=504)])
+def test_commit_that_got_no_answer_is_not_known_and_the_next_run_completes_it(desk, repo, fault):
+    repo = f"{repo[:40]}-{fault.kind}"
+    dataset = write_dataset(desk.tmp_path / "d", [kept_row(0)])
+    desk.hub.inject(fault)
+    program = "import sys; from curation import hub; hub._TIMEOUT = 1.0; from curation.__main__ import main; main()"
+    environment = client_environment(desk.hub.url, desk.tmp_path / "home", "hf_writer")
+    words = ["publish", dataset, "--repo", repo, "--version", "1.0.0", "--no-read-back"]
+    command = [sys.executable, "-c", program, *map(str, words)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    error = done.stderr.splitlines()[-1]
+    assert "it is not known whether v1.0.0 will reach main" in error and "nothing of" not in error
+    desk.hub.faults.clear()
+    assert desk.publish(dataset, "1.0.0", repo=repo).status == 0
+
+
 @pytest.mark.parametrize("endpoint", ["commit", "tag"])
 def test_reply_that_got_lost_is_looked_into_and_the_publication_goes_on(desk, repo, endpoint):
     repo = f"{repo[:40]}-{endpoint}"
@@ -290,6 +350,7 @@ def test_push_of_somebody_else_between_look_and_commit_is_not_overwritten(desk, 
     ended = desk.publish(later, "1.1.0", repo=repo)
     assert ended.status == 2
     assert "somebody else has pushed" in ended.errors[0] and "nothing of v1.1.0 is published" in ended.errors[0]
+    assert "--overwrite-main" in ended.errors[0] and "same command" not in ended.errors[0]
     assert set(desk.hub.tags(repo)) == {"v1.0.0"} and "theirs.txt" in desk.hub.tree(repo)
 
 
@@ -300,6 +361,7 @@ def test_two_publishers_of_one_version_cannot_both_win(desk, repo):
     desk.hub.inject(theirs)
     ended = desk.publish(write_dataset(desk.tmp_path / "b", [*rows, kept_row(1)]), "1.1.0", repo=repo)
     assert ended.status == 2 and "never moved" in ended.errors[0]
+    assert f"main shows yours (commit {desk.hub.head(repo)[:12]})" in ended.errors[0]
     assert desk.hub.tags(repo)["v1.1.0"] == desk.hub.tags(repo)["v1.0.0"]
 
 

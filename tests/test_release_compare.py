@@ -219,7 +219,7 @@ def test_their_own_import_agrees_with_them_in_everything(tmp_path):
     ]
     args = parser.parse_args([*map(str, words)])
     assert args.command(args) == 0
-    comparison = ReleaseComparison.model_validate_json((tmp_path / "c.json").read_text())
+    comparison = ReleaseComparison.model_validate_json((tmp_path / "comparison.json").read_text())
     assert comparison.same.trace == Share.of(6, 6)
     assert comparison.acceptance[0].agree.share == 1
     assert comparison.acceptance[0].kappa is None  # all accepted: chance alone explains it
@@ -246,6 +246,17 @@ def test_nothing_in_common_and_nothing_accepted_is_null_and_still_drawn(tmp_path
         pair.model_copy(update={"ours": (), "theirs": ()}) for pair in comparison.histograms
     )})  # fmt: skip
     write_figure(lambda: draw_release_lengths(nothing), tmp_path / "plot.png")
+
+
+def test_files_are_written_although_nobody_reads_the_tables_to_their_end(tmp_path, monkeypatch):
+    def closed(*words: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("curation.release_view.print_comparison", closed)
+    with pytest.raises(BrokenPipeError):
+        ten(tmp_path, "--plot", tmp_path / "c.png")
+    assert ReleaseComparison.model_validate_json((tmp_path / "comparison.json").read_text())
+    assert (tmp_path / "c.png").exists()
 
 
 def test_tables_fit_eighty_columns_at_full_size_and_names_are_no_markup(tmp_path):

@@ -67,12 +67,6 @@ def _calibrate(args: argparse.Namespace) -> int:
         retry_failed=args.retry_failed,
         console=Console(stderr=True),
     )
-    out = Console()
-    print_calibration(done.calibration, out)
-    if done.spent_usd:
-        out.print(f"\nspent    {done.spent_usd:,.4f} USD on these judges so far", highlight=False)
-    if done.check is not None:
-        out.print(f"\nkept for the card: {done.check}", highlight=False, markup=False, soft_wrap=True)
     for path in (args.json, args.plot):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,4 +76,10 @@ def _calibrate(args: argparse.Namespace) -> int:
         from curation.plots import draw_judges, write_figure
 
         write_figure(lambda: draw_judges(done.calibration), args.plot)
+    out = Console()
+    print_calibration(done.calibration, out)
+    if done.spent_usd:
+        out.print(f"\nspent    {done.spent_usd:,.4f} USD on these judges so far", highlight=False)
+    if done.check is not None:
+        out.print(f"\nkept for the card: {done.check}", highlight=False, markup=False, soft_wrap=True)
     return 0

@@ -50,12 +50,7 @@ def _compare(args: argparse.Namespace) -> int:
 
     located = locate(args.dataset, ("cot", "rejected"))
     comparison = _measure(located, args)
-    out = Console()
-    print_comparison(comparison, out)
-    if located.home is not None:
-        check = write_check(located.home, "release_comparison", located.folder, comparison)
-        refresh_card(located.folder, located.home)
-        out.print(f"kept for the card: {check}", highlight=False, markup=False, soft_wrap=True)
+    # Files first: what reads our output may stop reading before its end.
     for path in (args.json, args.plot):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,6 +60,14 @@ def _compare(args: argparse.Namespace) -> int:
         from curation.plots import draw_release_lengths, write_figure
 
         write_figure(lambda: draw_release_lengths(comparison), args.plot)
+    check = None
+    if located.home is not None:
+        check = write_check(located.home, "release_comparison", located.folder, comparison)
+        refresh_card(located.folder, located.home)
+    out = Console()
+    print_comparison(comparison, out)
+    if check is not None:
+        out.print(f"kept for the card: {check}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 

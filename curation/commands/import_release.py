@@ -54,15 +54,15 @@ def _import(args: argparse.Namespace) -> int:
         report, held = import_release(
             args.out, args.cot, args.rl, tokenizer=args.tokenizer, licenses=licenses, progress=advance
         )
+    if args.json is not None:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        write_text(args.json, report.model_dump_json(indent=2) + "\n")
     out = Console()
     print_funnel(report, out)
     out.print(f"\n{describe_origin(held)}", highlight=False, markup=False)
     out.print(f"\ndataset  {args.out}", highlight=False, markup=False, soft_wrap=True)
     next_command = shown_command("stats", str(args.out))
     out.print(f"next     {next_command}", highlight=False, markup=False, soft_wrap=True)
-    if args.json is not None:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        write_text(args.json, report.model_dump_json(indent=2) + "\n")
     return 0
 
 

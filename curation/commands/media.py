@@ -95,10 +95,10 @@ def _fetch(args: argparse.Namespace) -> int:
         if plan.transfer_bytes > _ASK_FROM_BYTES and not args.yes:
             _ask()
         report = fetch(plan, console=console)
-    print_result(report, out)
     if args.json is not None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         write_text(args.json, report.model_dump_json(indent=2) + "\n")
+    print_result(report, out)
     if report.missing is not None:
         num_failed = f"{report.num_failed:,} of {report.num_files:,} files are not there"
         raise UserError(f"{num_failed}; {report.missing} says why, file by file.")

@@ -78,10 +78,10 @@ def _overlaps(args: argparse.Namespace) -> int:
     report = mark_overlaps(
         dataset.folder, dataset.home, against, num_workers=args.num_workers, console=Console(stderr=True)
     )
-    print_overlaps(report, Console())
     if args.json is not None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         write_text(args.json, report.model_dump_json(indent=2) + "\n")
+    print_overlaps(report, Console())
     return 0
 
 

@@ -39,13 +39,13 @@ def add_parser(commands: Commands) -> None:
 
 
 def _publish(args: argparse.Namespace) -> int:
-    from curation.locate import locate
+    from curation.locate import locate_folder
     from curation.publish.publish import publish
     from curation.versions import Version
 
     out = Console()
     published = publish(
-        locate(args.dataset),
+        locate_folder(args.dataset),
         args.repo,
         Version.parse(args.version),
         out=out,

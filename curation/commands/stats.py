@@ -19,23 +19,26 @@ _EXAMPLE = """  python -m curation stats runs/demo --plots runs/demo/plots --jso
 
 def add_parser(commands: Commands) -> None:
     """The arguments of `stats`."""
-    parser = add_command(commands, "stats", "Measure a run directory or a dataset folder.", _EXAMPLE, _stats)
-    parser.add_argument("directory", type=Path, metavar="DIR", help="a run directory or its dataset/")
+    parser = add_command(commands, "stats", "Measure a run, a dataset folder or a hub dataset.", _EXAMPLE, _stats)
+    parser.add_argument("dataset", metavar="RUN", help="a run directory, a dataset folder or org/name@tag")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="human labels: id, label (Parquet, JSONL or CSV)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write the plots as PNG")
 
 
 def _stats(args: argparse.Namespace) -> int:
+    from curation.locate import locate
     from curation.plots import write_plots
     from curation.shards import write_text
     from curation.stats import measure
     from curation.tables import print_report
 
-    report = measure(args.directory, labels=args.labels)
-    print_report(report, Console())
+    report = measure(locate(args.dataset).folder, labels=args.labels)
+    # Files first: what reads our output may stop reading before its end.
     if args.json is not None:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         write_text(args.json, report.model_dump_json(indent=2))
     if args.plots is not None:
         write_plots(report, args.plots)
+    print_report(report, Console())
     return 0

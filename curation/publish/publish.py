@@ -15,6 +15,7 @@ from rich.console import Console
 from curation.errors import HubError, RunDirectoryError
 from curation.hub import HubRepo, require_token
 from curation.locate import LocatedDataset, download
+from curation.provenance import read_provenance
 from curation.publish.folder import Base, Release, build_release
 from curation.publish.plan import Plan, make_plan, print_plan
 from curation.publish.push import TITLE, Main, look, push, told
@@ -56,6 +57,7 @@ def publish(
     """
     if located.home is None:
         raise RunDirectoryError(f"{located.shown} is on the hub already. Publish a run directory or a dataset folder.")
+    read_provenance(located.folder)  # before anybody is asked: without it nothing can be published
     repo = HubRepo(repo_name)
     if not dry_run:
         require_token(f"publish to {repo_name}")

@@ -54,7 +54,11 @@ def push(repo: HubRepo, release: Release, plan: Plan, main: Main | None, base: B
 
 def told(error: HubError, state: str) -> HubError:
     """The error with what is published and what is not, and what to run."""
-    return HubError(f"{error} State: {state}. Then run the same command again.", reason=error.reason)
+    if error.reason == "stale_parent":
+        remedy = "Look at what they did, then add --overwrite-main to publish over it"
+    else:
+        remedy = "Then run the same command again"
+    return HubError(f"{error} State: {state}. {remedy}.", reason=error.reason)
 
 
 def _create(repo: HubRepo, private: bool) -> Main:
@@ -83,8 +87,21 @@ def _commit(repo: HubRepo, release: Release, plan: Plan, main: Main, nothing: st
         except HubError:
             raise told(error, f"it is not known whether {release.version.tag} reached main, no tag is set") from error
         if not arrived:
-            raise told(error, nothing) from error
+            raise told(error, _if_late(error, release.version.tag, nothing)) from error
         return head
+
+
+def _if_late(error: HubError, tag: str, nothing: str) -> str:
+    """What is known when a commit is not there: a hub that gave no answer may still carry it out."""
+    match error.reason:
+        case "no_answer":
+            return (
+                f"it is not known whether {tag} will reach main: the hub may still carry the commit out; no tag is set"
+            )
+        case "unreachable":
+            return f"{nothing}; it is not known whether the hub still carries the commit out"
+        case _:
+            return nothing
 
 
 def _tag(repo: HubRepo, release: Release, commit: str) -> None:
@@ -98,11 +115,14 @@ def _tag(repo: HubRepo, release: Release, commit: str) -> None:
             tagged = repo.tags().get(version.tag)
         except HubError:
             raise told(error, f"{on_main}, it is not known whether the tag is set") from error
+        if tagged is None and error.reason == "no_answer":
+            raise told(error, f"{on_main}, it is not known whether the hub still sets the tag") from error
         if tagged is None:
             raise told(error, f"{on_main}, the tag is not set; only that is left to do") from error
         if tagged != commit:
             raise HubError(
-                f"somebody else has published {version.tag} of {repo.name} as the commit {tagged[:12]}. A tag is never "
-                "moved: publish a later version.",
+                f"somebody else has published {version.tag} of {repo.name} as the commit {tagged[:12]}. State: "
+                f"users of {version.tag} see theirs; main shows yours (commit {commit[:12]}), which has no tag. A tag "
+                "is never moved: publish a later version.",
                 reason="taken",
             ) from error

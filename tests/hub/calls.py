@@ -28,6 +28,7 @@ class Call:
     route: Route
     user: User | None
     request: web.Request
+    ranges: bool = True  # whether a Range header is obeyed
 
     @property
     def method(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,20 +13,22 @@ class HubFault:
 
     when: "before", the request is not carried out; "after", it is, and then its reply is lost or replaced.
     kind:
-      "status"  an error reply with `status` and `error_code` (X-Error-Code)
+      "status"  an error reply with `status`, `error_code` (X-Error-Code) and `headers`
       "reset"   the connection is reset (RST)
       "hang"    no answer until the hub stops
       "cut"     after only: half of the reply's body arrives, then the connection ends
       "call"    nothing but `call`: the request goes on
+      "whole"   the request is carried out without its Range: the whole file is the reply
     call: runs first, whatever the kind (for "cut" once half of the body has gone): SIGKILL the client, push a commit.
     method, path: only requests with this method, or with this text in their decoded path.
     """
 
     endpoint: str
     when: Literal["before", "after"] = "before"
-    kind: Literal["status", "reset", "hang", "cut", "call"] = "status"
+    kind: Literal["status", "reset", "hang", "cut", "call", "whole"] = "status"
     status: int = 500
     error_code: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     nth: int = 1
     times: int = 1
     call: Callable[[], object] | None = None

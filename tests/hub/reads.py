@@ -153,7 +153,7 @@ async def resolve(call: Call) -> Reply:
     if xet_file := call.store.xet.find(entry.sha256):
         token = f"{call.url}/api/{call.route.kind}s/{call.route.repo}/xet-read-token/{oid}"
         headers |= {"X-Xet-Hash": xet_file.hash, "Link": f'<{token}>; rel="xet-auth"'}
-    wanted = call.request.headers.get("Range")
+    wanted = call.request.headers.get("Range") if call.ranges else None
     if call.request.headers.get("If-Range", headers["ETag"]) != headers["ETag"]:
         wanted = None
     return file_reply(repository.objects.path(entry.sha256), entry.size, wanted, headers)

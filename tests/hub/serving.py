@@ -107,7 +107,7 @@ class HubServer:
             if fault.when == "before" and (replaced := await self._strike(fault, request)) is not None:
                 seen.status = replaced.status
                 return await replaced.send(request)
-        reply = await self._carry_out(route, request)
+        reply = await self._carry_out(route, request, ranges=all(fault.kind != "whole" for fault in struck))
         for fault in struck:
             if fault.kind == "cut":
                 await self._cut(fault, reply, request)
@@ -117,10 +117,10 @@ class HubServer:
         seen.num_bytes = 0 if request.method == "HEAD" else reply.num_bytes
         return await reply.send(request)
 
-    async def _carry_out(self, route: Route, request: web.Request) -> Reply:
+    async def _carry_out(self, route: Route, request: web.Request, *, ranges: bool) -> Reply:
         try:
             user = find_user(self._store.users, request.headers.get("Authorization"))
-            return await answer(Call(self._store, self.url, route, user, request))
+            return await answer(Call(self._store, self.url, route, user, request, ranges))
         except Refusal as refusal:
             return refusal_reply(refusal)
 
@@ -132,9 +132,9 @@ class HubServer:
         if fault.kind in ("hang", "reset"):
             _reset(request)
             raise asyncio.CancelledError
-        if fault.kind == "call":
+        if fault.kind in ("call", "whole"):
             return None
-        return refusal_reply(Refusal(fault.status, "a fault of the loopback hub", fault.error_code))
+        return refusal_reply(Refusal(fault.status, "a fault of the loopback hub", fault.error_code, fault.headers))
 
     async def _cut(self, fault: HubFault, reply: Reply, request: web.Request) -> None:
         await reply.send(request, num_bytes=reply.num_bytes // 2)
