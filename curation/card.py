@@ -8,6 +8,7 @@ not measured, and a value that nobody gave is an error (markdown.py).
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +22,13 @@ from curation.agreement import how_weighted
 from curation.calibration import PAPER_JUDGES, RECORDED, Calibration, JudgeAgreement
 from curation.errors import RunDirectoryError
 from curation.facts import config_files, find_dataset
+from curation.fragment import NOTHING, OPEN_SECTIONS, Fragment, split_card
 from curation.front_matter import DEFAULT_CONFIG, describe_config, render_front_matter, rows_of, type_name
 from curation.markdown import Markdown, escape, fence, render
+from curation.origin import PAPER, works_of
 from curation.overlaps.report import OverlapReport
 from curation.provenance import Provenance
-from curation.publication import PAPER, Publication, license_fields, render_citation, render_license
+from curation.publication import Publication, license_fields, render_citation, render_license, written_text
 from curation.release_compare import ReleaseComparison
 from curation.report import Maker, Report
 from curation.schema import CONFIGS, INSUFFICIENT, PROBLEM_TYPES, REJECTED, SCHEMA_VERSION, SUFFICIENT
@@ -35,6 +38,7 @@ from curation.stats import PAPER_KEPT
 __all__ = ["Checks", "Publication", "render_card", "render_citation", "render_license", "write_card"]
 
 TEMPLATE: Final = "dataset_card.md.j2"
+_CONTENTS_PLACE: Final = "<!-- contents -->"
 SHAPES: Final = "shapes"  # the source kind of the demo world
 SOURCE_NAMES: Final[Mapping[str, str]] = {  # the kinds of sources/config.py
     "videor1": "records in Video-R1's form",
@@ -105,6 +109,7 @@ def write_card(
     provenance: Provenance,
     publication: Publication | None = None,
     checks: Checks = NO_CHECKS,
+    fragment: Fragment = NOTHING,
 ) -> Path:
     """Write README.md; plots that lie in `plots/` are shown. Returns its path.
 
@@ -113,7 +118,7 @@ def write_card(
     folder = find_dataset(dataset_dir)
     path = folder / "README.md"
     torn = path.with_name(path.name + ".tmp")
-    torn.write_text(render_card(folder, report, provenance, publication, checks), encoding="utf-8")
+    torn.write_text(render_card(folder, report, provenance, publication, checks, fragment), encoding="utf-8")
     torn.replace(path)
     return path
 
@@ -124,8 +129,9 @@ def render_card(
     provenance: Provenance,
     publication: Publication | None = None,
     checks: Checks = NO_CHECKS,
+    fragment: Fragment = NOTHING,
 ) -> str:
-    """The card's text. Without `publication` it speaks of a local folder.
+    """The card's text. Without `publication` it speaks of a local folder. fragment: what people wrote into it.
 
     It depends on the arguments, the Parquet footers, the first row, the prompts and the names of the plots.
     """
@@ -135,17 +141,29 @@ def render_card(
     if (num_rows["cot"], num_rows["rejected"], num_rows["rl"]) != (funnel.num_kept, funnel.num_rejected, report.num_rl):
         raise RunDirectoryError(f"{dataset_dir} is not what the report was measured on. Measure it again.")
     synthetic = provenance.source == SHAPES
-    name = "VideoP2R-CoT" if publication is None else publication.repo.rpartition("/")[2]
-    return render(
+    repo_name = "VideoP2R-CoT" if publication is None else publication.repo.rpartition("/")[2]
+    named = f"{' '.join(re.split('[-_]+', repo_name))}{', demo world' if synthetic else ''}"
+    name = str(fragment.fields.get("pretty_name") or named)
+    origin, sections = provenance.origin, fragment.sections
+    works = works_of((row.data_source for row in report.attribution), origin, provenance.media_repo)
+    text = render(
         TEMPLATE,
         front_matter=render_front_matter(
             infos,
-            name=f"{name}{', demo world' if synthetic else ''}",
-            license_fields=license_fields(report, publication),
+            name=name,
+            license_fields=license_fields(report, publication, origin),
             synthetic=synthetic,
             source=provenance.media_repo,
+            written=fragment.fields,
         ),
         name=name,
+        lead=Markdown(fragment.lead),
+        written={name: Markdown(f"{text}\n") for name, text in sections.items() if name in OPEN_SECTIONS},
+        added=[(Markdown(name), Markdown(text)) for name, text in sections.items() if name not in OPEN_SECTIONS],
+        contact=None if (contact := written_text(fragment.fields, "contact")) is None else Markdown(contact),
+        doi=written_text(fragment.fields, "doi"),
+        origin=origin,
+        works=[(work, fence(work.citation, "bibtex")) for work in works],
         report=report,
         funnel=funnel,
         provenance=provenance,
@@ -176,10 +194,38 @@ def render_card(
         has_file_hashes=(dataset_dir / "stats/files.json").exists(),
         quoted_config=fence(yaml.safe_dump(provenance.config, sort_keys=False), "yaml"),
         schema_version=SCHEMA_VERSION,
-        paper=PAPER,
+        origin_citation=None if origin is None else fence(origin.citation, "bibtex"),
+        paper=None if origin is not None and origin.citation == PAPER.citation else fence(PAPER.citation, "bibtex"),
+        own_citation=None if publication is None else fence(_cite(publication, fragment.fields), "bibtex"),
         most_rows=MOST_ROWS,
         most_reasons=MOST_REASONS,
     )
+    return text.replace(_CONTENTS_PLACE, _list_contents(text))
+
+
+def _list_contents(text: str) -> str:
+    """Links to the sections, by the names that the hub gives them."""
+    links = []
+    for name in split_card(text).sections:
+        if name == "Contents":
+            continue
+        anchor = re.sub(r"[^\w -]", "", name.lower()).replace(" ", "-")
+        links.append(f"[{name}](#{anchor})")
+    return " . ".join(links)
+
+
+def _cite(publication: Publication, written: Mapping[str, Any]) -> str:
+    """This version of the dataset as BibTeX."""
+    name = publication.repo.rpartition("/")[2]
+    doi = written_text(written, "doi")
+    fields = {
+        "title": f"{{{publication.repo}}}, version {publication.version}",
+        "howpublished": f"\\url{{{publication.url}}}",
+        **({"doi": doi} if doi is not None else {}),
+        "note": f"Hugging Face dataset, tag {publication.tag}",
+    }
+    lines = ",\n".join(f"  {key:<13} = {{{value}}}" for key, value in fields.items())
+    return f"@misc{{{re.sub('[^a-z0-9]', '', name.lower())},\n{lines}\n}}"
 
 
 @dataclass(frozen=True, slots=True)

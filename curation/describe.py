@@ -10,6 +10,7 @@ from curation.calibration import Calibration
 from curation.card import NO_CHECKS, Checks, write_card
 from curation.checks import CheckT, StaleCheck, has_checks, read_check, rows_sha256
 from curation.errors import RunDirectoryError
+from curation.fragment import NOTHING, Fragment, read_fragment
 from curation.overlaps.report import OverlapReport
 from curation.plots import write_plots
 from curation.provenance import PROVENANCE_FILE, Provenance, read_provenance, write_provenance
@@ -29,6 +30,7 @@ def describe(
     num_read: int | None = None,
     publication: Publication | None = None,
     checks: Checks = NO_CHECKS,
+    fragment: Fragment = NOTHING,
 ) -> Report:
     """Measure the folder and write stats/, plots/ and README.md. Raises RunDirectoryError, ConfigError."""
     report = measure(folder, num_read=num_read)
@@ -36,7 +38,7 @@ def describe(
     write_text(folder / REPORT_FILE, report.model_dump_json(indent=2) + "\n")
     shutil.rmtree(folder / "plots", ignore_errors=True)
     write_plots(report, folder / "plots", checks.agreement)
-    write_card(folder, report, provenance, publication, checks)
+    write_card(folder, report, provenance, publication, checks, fragment)
     return report
 
 
@@ -74,4 +76,4 @@ def refresh_card(folder: Path, home: Path) -> None:
         raise RunDirectoryError(f"{folder / REPORT_FILE} is damaged. Run the pipeline again.") from error
     checks = find_checks(home, folder, allow_stale=True)
     write_plots(report, folder / "plots", checks.agreement)
-    write_card(folder, report, read_provenance(folder), None, checks)
+    write_card(folder, report, read_provenance(folder), None, checks, read_fragment(home))

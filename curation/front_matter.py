@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,10 +31,21 @@ _NAMED_TYPES: Final = {
 
 
 def render_front_matter(
-    infos: list[dict[str, Any]], *, name: str, license_fields: dict[str, Any], synthetic: bool, source: str | None
+    infos: list[dict[str, Any]],
+    *,
+    name: str,
+    license_fields: dict[str, Any],
+    synthetic: bool,
+    source: str | None,
+    written: Mapping[str, Any],
 ) -> Markdown:
-    """YAML without its `---` lines. `source`: the dataset on the hub that the questions and media come from."""
+    """YAML without its `---` lines. `source`: the dataset on the hub that the questions and media come from.
+
+    A config without rows is left out: `datasets` and the hub's viewer refuse the whole dataset for one. written: fields
+    of the card that people wrote, which replace those here; `tags` are added.
+    """
     num_rows = rows_of(infos)[DEFAULT_CONFIG]
+    shown = {config for config, number in rows_of(infos).items() if number} or {DEFAULT_CONFIG}
     configs = [
         {
             "config_name": config,
@@ -41,9 +53,10 @@ def render_front_matter(
             **({"default": True} if config == DEFAULT_CONFIG else {}),
         }
         for config in CONFIGS
+        if config in shown
     ]
-    fields = {
-        "pretty_name": f"{name} ({num_rows:,} traces)",
+    fields: dict[str, Any] = {
+        "pretty_name": name,
         "language": ["en"],
         **license_fields,
         "annotations_creators": ["machine-generated"],
@@ -52,8 +65,10 @@ def render_front_matter(
         **({"source_datasets": [source]} if source is not None else {}),
         "tags": [*TAGS, "synthetic"] if synthetic else list(TAGS),
         "configs": configs,
-        "dataset_info": infos,
+        "dataset_info": [info for info in infos if info["config_name"] in shown],
     }
+    tags = [tag for tag in written.get("tags") or [] if tag not in fields["tags"]]
+    fields |= {**written, "tags": [*fields["tags"], *tags]}
     return Markdown(yaml.safe_dump(fields, sort_keys=False))
 
 

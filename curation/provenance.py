@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from curation.errors import RunDirectoryError
+from curation.origin import ORIGINS, Origin
 from curation.shards import write_text
 
 PROVENANCE_FILE: Final = "stats/provenance.json"
@@ -21,7 +22,8 @@ class Provenance(BaseModel):
 
     source: the kind of source, or what was imported. tokenizer: null = lengths in tokens were not counted. config: the
     resolved config, without addresses and local folders. media_repo: the hub repository that holds the media.
-    note: anything that a reader has to know about the origin of these rows, in plain words.
+    note: anything that a reader has to know about the origin of these rows, in plain words. origin: whose traces they
+    are, null where this project made them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +33,7 @@ class Provenance(BaseModel):
     config: dict[str, Any]
     media_repo: str | None = None
     note: str | None = None
+    origin: Origin | None = None
 
 
 def write_provenance(folder: Path, provenance: Provenance) -> None:
@@ -44,12 +47,15 @@ def read_provenance(folder: Path) -> Provenance:
     """Raises RunDirectoryError when the folder has none: nobody can say then where its rows come from."""
     path = folder / PROVENANCE_FILE
     try:
-        return Provenance.model_validate_json(path.read_text(encoding="utf-8"))
+        provenance = Provenance.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValidationError, ValueError) as error:
         raise RunDirectoryError(
             f"{path} is missing or damaged: the card could not say where the rows come from. Run the pipeline again on "
             "this run directory, or import the release again."
         ) from error
+    if provenance.origin is None and provenance.source in ORIGINS:  # written before the block existed
+        return provenance.model_copy(update={"origin": ORIGINS[provenance.source]})
+    return provenance
 
 
 def publishable(value: Any) -> Any:

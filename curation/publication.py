@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from curation.errors import ConfigError
 from curation.markdown import render
+from curation.origin import ARXIV, AUTHORS, PAGES, PAPER, TITLE, VENUE, YEAR, Origin, Work
 from curation.report import Report
 from curation.versions import Version
 
@@ -62,61 +65,64 @@ class Publication:
         return HUB_URL + self.repo
 
 
-@dataclass(frozen=True, slots=True)
-class Paper:
-    """VideoP2R, for citations. authors: given names, family name."""
+def render_citation(
+    publication: Publication,
+    origin: Origin | None = None,
+    works: Sequence[Work] = (),
+    written: Mapping[str, Any] | None = None,
+) -> str:
+    """CITATION.cff (version 1.2.0): the dataset by its version, its makers, the paper and what it is made from.
 
-    title: str
-    authors: tuple[tuple[str, str], ...]
-    year: int
-    arxiv: str
-
-
-PAPER: Final = Paper(
-    title="VideoP2R: Video Understanding from Perception to Reasoning",
-    authors=(
-        ("Yifan", "Jiang"),
-        ("Yueying", "Wang"),
-        ("Rui", "Zhao"),
-        ("Toufiq", "Parag"),
-        ("Zhimin", "Chen"),
-        ("Zhenyu", "Liao"),
-        ("Jayakrishnan", "Unnikrishnan"),
-    ),
-    year=2025,
-    arxiv="2511.11113",
-)
-
-
-def render_citation(publication: Publication) -> str:
-    """CITATION.cff (version 1.2.0): the dataset by its version, and the paper to cite instead. Raises ConfigError."""
+    written: the fields of the card that people wrote; `doi` is used. Raises ConfigError.
+    """
     return render(
         "CITATION.cff.j2",
         publication=publication,
+        origin=origin,
+        works=works,
+        doi=written_text(written, "doi"),
         paper=PAPER,
+        title=TITLE,
+        authors=AUTHORS,
+        venue=VENUE,
+        year=YEAR,
+        pages=PAGES,
+        arxiv=ARXIV,
         version=str(Version.parse(publication.version)),
         spdx=LICENSES.get(publication.license.lower()),
     )
 
 
-def render_license(report: Report, publication: Publication) -> str:
+def render_license(report: Report, publication: Publication, origin: Origin | None = None) -> str:
     """LICENSE: whose terms hold for which part of the dataset. Raises ConfigError."""
     return render(
         "LICENSE.j2",
         publication=publication,
+        origin=origin,
         spdx=LICENSES.get(publication.license.lower()),
+        origin_spdx=None if origin is None else LICENSES.get(origin.license.lower()),
         sources=[row for row in report.attribution if row.num_kept + row.num_rejected][:MOST_SOURCES],
         num_more=max(0, len(report.attribution) - MOST_SOURCES),
     )
 
 
-def license_fields(report: Report, publication: Publication | None) -> dict[str, Any]:
+def written_text(fields: Mapping[str, Any] | None, name: str) -> str | None:
+    """A field of card.md that must be text; None when it is not there. Raises ConfigError."""
+    value = (fields or {}).get(name)
+    if value is not None and not isinstance(value, str):
+        raise ConfigError(f"card.md: {name} must be text, not {value!r}. Put it in quotes.")
+    return value
+
+
+def license_fields(report: Report, publication: Publication | None, origin: Origin | None = None) -> dict[str, Any]:
     """The licence in the front matter: those of the kept rows, and that of the traces where it is known.
 
     `unknown` when a row has none, `other` for one that the hub does not know; a published LICENSE then says more.
     """
     of_rows = {tally.value for tally in report.licenses if tally.num_kept}
-    names = sorted({str(name).lower() for name in of_rows} | ({publication.license.lower()} if publication else set()))
+    of_traces = {publication.license.lower()} if publication else set()
+    of_traces |= {origin.license.lower()} if origin else set()
+    names = sorted({str(name).lower() for name in of_rows} | of_traces)
     is_known = bool(of_rows) and None not in of_rows and LICENSES.keys() >= set(names)
     if is_known:
         return {"license": names}

@@ -25,6 +25,7 @@ from typing import Any, Final
 from curation.errors import RunDirectoryError, SourceError
 from curation.filters import SCORE_TOLERANCE, FilterConfig, filter_completion
 from curation.journal import content_key
+from curation.origin import AUTHORS_RELEASE, VIDEO_R1_DATA
 from curation.provenance import Provenance, publishable
 from curation.release_parts import in_order, refuse_another_file
 from curation.report import Report, plain
@@ -40,7 +41,6 @@ from curation.trace import Trace
 
 SOURCE: Final = "release"
 GENERATOR: Final = "Qwen/Qwen2.5-VL-72B-Instruct"  # VideoP2R section 3.2 and the README of the release
-MEDIA_REPO: Final = "Video-R1/Video-R1-data"  # their paths are relative to it
 FIELDS_DISAGREE: Final = "fields_disagree"
 SCORE_BELOW_THRESHOLD: Final = "score_below_threshold"
 UNDOCUMENTED: Final = ("reward", "select", "clean_version")
@@ -101,8 +101,9 @@ def import_release(
             source=SOURCE,
             tokenizer=publishable(tokenizer),
             config={},  # nothing was run
-            media_repo=MEDIA_REPO,
+            media_repo=VIDEO_R1_DATA,  # their paths are relative to it
             note=describe_origin(held),
+            origin=AUTHORS_RELEASE,
         )
         report = describe(fresh, provenance, num_read=_num_rows(held))
         fresh.rename(out)

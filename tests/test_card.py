@@ -113,17 +113,17 @@ def name_of(field):
     return {"double": "float64"}.get(str(field.type), str(field.type))
 
 
-def test_config_without_rows_streams_and_does_not_hinder_the_others(tmp_path):
+def test_config_without_rows_is_not_listed_and_does_not_hinder_the_others(tmp_path):
     card = described(tmp_path / "dataset", [kept_row(0)])
     (tmp_path / "home").mkdir()
     loaded = load_all(tmp_path / "dataset", tmp_path / "home")
     assert len(loaded["cot False"]["rows"]["train"]) == len(loaded["None True"]["rows"]["train"]) == 1
-    assert loaded["rejected True"]["rows"]["train"] == []
-    assert list(loaded["rejected True"]["features"]) == REJECTED.names
     # datasets 5.2 cannot load a split without rows in any format (huggingface/datasets#8401); the card says so.
-    assert "corresponds to no data" in loaded["rejected False"]
-    assert "corresponds to no data" in card.read_text()
+    assert {config["config_name"] for config in front_matter(card)["configs"]} == {"cot", "rl"}
+    assert {info["config_name"] for info in front_matter(card)["dataset_info"]} == {"cot", "rl"}
+    assert "'rejected' not found" in loaded["rejected False"]
     assert "Config rejected has no rows" in card.read_text()
+    assert 'load_dataset(folder, "rejected"' not in card.read_text()
 
 
 def test_dataset_info_is_what_datasets_itself_would_write(tmp_path):
@@ -277,7 +277,7 @@ def test_hub_and_its_own_card_class_accept_the_card(tmp_path):
     text = published(tmp_path, provenance=PROVENANCE.model_copy(update={"media_repo": "org/media"}))
     assert check_card(text) == ([], [])
     card = DatasetCard(text)
-    assert card.data.pretty_name == "VideoP2R-CoT-162K (1 traces)"
+    assert card.data.pretty_name == "VideoP2R CoT 162K"
     assert card.data.license == ["apache-2.0"] and card.data.to_dict()["source_datasets"] == ["org/media"]
 
 
@@ -502,7 +502,7 @@ def test_hundreds_of_sources_reasons_and_models_do_not_make_a_long_card(tmp_path
     write_folder(tmp_path, kept, rejected)
     text = published(tmp_path)
     body = text.split("---\n", 2)[2]
-    assert len(body.splitlines()) < 420
+    assert len(body.splitlines()) < 520
     assert "| and 281 more |" in body and "| | 92 more reasons | 92 | |" in body
     assert "model 0, model 1, model 10 and 297 more" in first_screen(text)
 

@@ -15,7 +15,7 @@ from tests.folders import kept_row, rejected_row, write_folder
 CFF_KEYS = {"cff-version", "message", "type", "title", "version", "authors", "url", "license", "license-url",
             "keywords", "preferred-citation"}  # fmt: skip
 CFF_REQUIRED = {"cff-version", "message", "title", "authors"}
-REFERENCE_KEYS = {"type", "title", "authors", "year", "url", "identifiers"}
+REFERENCE_KEYS = {"type", "title", "authors", "year", "url", "identifiers", "collection-title", "start", "end"}
 REFERENCE_REQUIRED = {"type", "title", "authors"}
 REFERENCE_TYPES = {"article", "conference-paper", "generic", "report"}
 IDENTIFIER_TYPES = {"doi", "url", "swh", "other"}

@@ -203,6 +203,47 @@ def test_files_of_others_on_main_stay_and_ours_that_are_gone_go(desk, repo):
     assert "notes/talk.md" in tree and ".gitattributes" in tree and "stats/old.json" not in tree
 
 
+def on_page(desk, repo, *changes):
+    """Somebody edits the card on the hub's page."""
+    page = desk.hub.read(repo, "main", "README.md").decode()
+    for old, new in changes:
+        assert old in page
+        page = page.replace(old, new, 1)
+    desk.hub.commit(repo, {"README.md": page.encode()}, title="Update README.md")
+
+
+def test_edit_of_the_page_is_taken_over_and_survives_every_later_version(desk, repo):
+    rows = [kept_row(n) for n in range(3)]
+    dataset = write_dataset(desk.tmp_path / "d", rows)
+    (dataset / "card.md").write_text("---\nextra_gated_prompt: Agree?\n---\n\n## Biases\n\nKnown.\n")
+    assert desk.publish(dataset, "1.0.0", repo=repo).status == 0
+    thanks = ("## Licences", "## Thanks\n\nTo all.\n\n## Licences")
+    on_page(desk, repo, thanks, ("language:", "thumbnail: a.png\nlanguage:"))
+    ended = desk.publish(dataset, "1.0.1", "--dry-run", repo=repo)
+    assert ended.status == 0 and "Thanks" in ended.text and "Thanks" not in (dataset / "card.md").read_text()
+    ended = desk.publish(dataset, "1.0.1", repo=repo)
+    assert ended.status == 0 and "taken over" in ended.text, ended.text
+    changelog = desk.hub.read(repo, "v1.0.1", "CHANGELOG.md").decode()
+    assert "section Thanks" in changelog and "field thumbnail" in changelog
+    again = write_dataset(dataset, [*rows, kept_row(7)])
+    assert desk.publish(again, "1.1.0", repo=repo).status == 0
+    for tag in ("v1.0.1", "v1.1.0"):
+        page = desk.hub.read(repo, tag, "README.md").decode()
+        for text in ("## Thanks\n\nTo all.", "thumbnail: a.png", "extra_gated_prompt: Agree?", "## Biases\n\nKnown."):
+            assert text in page
+
+
+def test_edit_of_the_page_where_it_is_computed_is_shown_and_not_dropped_unseen(desk, repo):
+    dataset = write_dataset(desk.tmp_path / "d", [kept_row(0)])
+    assert desk.publish(dataset, "1.0.0", repo=repo).status == 0
+    on_page(desk, repo, ("## Columns\n", "## Columns\n\nmy remark\n"))
+    later = write_dataset(desk.tmp_path / "e", [kept_row(0), kept_row(1)])
+    ended = desk.publish(later, "1.1.0", repo=repo)
+    assert ended.status == 2 and "+my remark" in ended.text and "section 'Columns'" in ended.errors[0]
+    ended = desk.publish(later, "1.1.0", "--overwrite-main", repo=repo)
+    assert ended.status == 0 and "+my remark" in ended.text
+
+
 def test_check_of_other_rows_is_refused_not_shown(desk, repo):
     dataset = write_dataset(desk.tmp_path / "d", [kept_row(0)])
     (dataset / "checks").mkdir()

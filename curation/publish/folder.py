@@ -21,9 +21,11 @@ from curation.describe import describe, find_checks
 from curation.diff import DatasetDiff, diff_folders
 from curation.errors import RunDirectoryError
 from curation.facts import config_files, count_rows
+from curation.fragment import NOTHING, Fragment, changed_pieces, split_card
 from curation.hub import RemoteFile
 from curation.locate import LocatedDataset
 from curation.markdown import MOST_PROSE, escape
+from curation.origin import works_of
 from curation.provenance import read_provenance
 from curation.publication import Publication, render_citation, render_license
 from curation.publish.layout import lay_out
@@ -71,10 +73,11 @@ def build_release(
     base: Base | None,
     laid_out_like: Path | None,
     license_name: str,
+    fragment: Fragment,
 ) -> Release:
     """Build the folder at `target`, in place of an older one.
 
-    Rows are laid out over files like those of `laid_out_like`.
+    Rows are laid out over files like those of `laid_out_like`. fragment: what people wrote into the card.
     Raises ConfigError when the version does not say what changed; RunDirectoryError when the dataset or one of its
     checks cannot be published as it is.
     """
@@ -92,10 +95,12 @@ def build_release(
 
     def describe_as(of: Version) -> None:
         publication = Publication(repo=repo, version=str(of), license=license_name)
-        report = describe(fresh, provenance, publication=publication, checks=checks)
-        write_text(fresh / "LICENSE", render_license(report, publication))
-        write_text(fresh / "CITATION.cff", render_citation(publication))
+        report = describe(fresh, provenance, publication=publication, checks=checks, fragment=fragment)
+        works = works_of((row.data_source for row in report.attribution), provenance.origin, provenance.media_repo)
+        write_text(fresh / "LICENSE", render_license(report, publication, provenance.origin))
+        write_text(fresh / "CITATION.cff", render_citation(publication, provenance.origin, works, fragment.fields))
 
+    notes: list[str] = [escape(provenance.note, most=MOST_PROSE)] if provenance.note and base is None else []
     diff: DatasetDiff | None = None
     change: Change = "schema"  # everything is new in a first version
     if base is not None:
@@ -105,12 +110,12 @@ def build_release(
             # Described as the version before: whatever differs now is a change beside the rows.
             describe_as(base.version)
             change = "nothing" if _is_same(fresh, base.files) else "card"
+            notes = _describe_texts(fresh, base)
         check_successor(version, base.version, change)
     describe_as(version)
     num_rows = {config: sum(map(count_rows, config_files(fresh, config))) for config in CONFIGS}
     changelog = base.folder / "CHANGELOG.md" if base else None
     before_text = changelog.read_text(encoding="utf-8") if changelog and changelog.exists() else None
-    notes = [escape(provenance.note, most=MOST_PROSE)] if provenance.note and base is None else []
     entry = render_entry(version, diff, num_rows=num_rows, notes=notes)
     write_text(fresh / "CHANGELOG.md", add_entry(before_text, version, entry))
     replace_folder(fresh, target)
@@ -147,6 +152,32 @@ def _is_same(folder: Path, remote: Mapping[str, RemoteFile]) -> bool:
     local = dict(_files(folder))
     expected = {path for path in remote if is_ours(path)} - {"CHANGELOG.md"}
     return set(local) == expected and all(remote[path].is_same(file) for path, file in local.items())
+
+
+def _describe_texts(folder: Path, base: Base) -> list[str]:
+    """What changed beside the rows, one line each, in a folder that is described as the version before."""
+    local = dict(_files(folder))
+    remote = {path: file for path, file in base.files.items() if is_ours(path) and path != "CHANGELOG.md"}
+    notes = []
+    before = base.folder / "README.md"
+    if before.exists():
+        pieces = changed_pieces(_split(before), _split(local.pop("README.md")))
+        remote.pop("README.md", None)
+        notes += [f"README.md: {escape(', '.join(pieces), most=MOST_PROSE)}"] if pieces else []
+    for what, paths in (
+        ("added", local.keys() - remote.keys()),
+        ("removed", remote.keys() - local.keys()),
+        ("changed", {path for path in local.keys() & remote.keys() if not remote[path].is_same(local[path])}),
+    ):
+        notes += [f"{what}: {', '.join(escape(path) for path in sorted(paths))}"] if paths else []
+    return notes
+
+
+def _split(card: Path) -> Fragment:
+    try:
+        return split_card(card.read_text(encoding="utf-8"))
+    except ValueError:  # a version whose card somebody had broken
+        return NOTHING
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:

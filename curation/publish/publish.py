@@ -13,9 +13,11 @@ from typing import Final
 from rich.console import Console
 
 from curation.errors import HubError, RunDirectoryError
+from curation.fragment import read_fragment
 from curation.hub import HubRepo, require_token
 from curation.locate import LocatedDataset, download
 from curation.provenance import read_provenance
+from curation.publish.edits import find_edit, take_over
 from curation.publish.folder import Base, Release, build_release
 from curation.publish.plan import Plan, make_plan, print_plan
 from curation.publish.push import TITLE, Main, look, push, told
@@ -65,6 +67,10 @@ def publish(
         main = look(repo)
         _check_visibility(repo, main, private)
         base = _find_base(repo, main, version)
+        fragment, is_merged = read_fragment(located.home), False
+        if main is not None and version.tag not in main.tags and (edit := find_edit(repo, main)) is not None:
+            fragment, is_whole = take_over(edit, fragment, located.home, out, overwrite=overwrite_main, dry_run=dry_run)
+            is_merged = is_whole and edit.alone
         release = build_release(
             located,
             target or located.home / "release",
@@ -73,13 +79,14 @@ def publish(
             base=base,
             laid_out_like=_find_layout(repo, main, version, base),
             license_name=license_name,
+            fragment=fragment,
         )
         if main is not None and version.tag in main.tags:
             plan = _check_published(repo, release, main.tags[version.tag], base)
             commit = main.tags[version.tag]
             out.print(f"{repo_name}@{version.tag} is published and complete; nothing changes.", highlight=False)
         else:
-            _check_main(repo, main, base, overwrite_main)
+            _check_main(repo, main, base, overwrite_main or is_merged)
             plan = make_plan(release.files(), main.files if main else {}, base.files.values() if base else ())
             print_plan(plan, out)
             if dry_run:
