@@ -54,8 +54,12 @@ async def run(config: RunConfig, *, console: Console, retry_failed: bool = False
             trace_prompt = load_trace_prompt(config.generate.prompt)
             judge_prompt = load_judge_prompt(config.verify.prompt)
             generator, judge = await _open_callers(directory, config, stack)
-            count_tokens = load_token_counter(config.tokenizer)
-            ingested = _ingest(directory, config, console)
+            if isinstance(config.source, ShapesConfig):  # which writes the world's tokenizer with its questions
+                ingested = _ingest(directory, config, console)
+                count_tokens = load_token_counter(config.tokenizer)
+            else:
+                count_tokens = load_token_counter(config.tokenizer)
+                ingested = _ingest(directory, config, console)
             pool = await stack.enter_async_context(DecoderPool(config.video))
             media = await _measure_media(directory, ingested, config, pool, console)
             engine = config.generate.engine
