@@ -94,9 +94,13 @@ class PacketIndex:
         return cls(tuple(pts), places, tuple(keyframes), tuple(shown), not_shown, overtakes)
 
     def is_settled(self, place: int) -> bool:
-        """Whether the timestamps themselves reorder the packet at `place`, against the one before it or after it."""
-        follower = place + 1
-        return self.overtakes[place] or (follower < len(self.pts) and self.pts[follower] < self.pts[place])
+        """Whether the packet at `place` needs none after it to be shown in its turn.
+
+        So it is where timestamps near it reorder packets, and are no decode times, and at the end of a GOP.
+        """
+        next_keyframe = bisect_right(self.keyframes, place)
+        ends_gop = next_keyframe < len(self.keyframes) and self.keyframes[next_keyframe] == place + 1
+        return ends_gop or any(self.overtakes[place : place + 3])
 
     def start_for(self, place: int) -> int:
         """The keyframe from which the packet at `place` can be decoded exactly."""

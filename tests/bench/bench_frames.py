@@ -100,7 +100,9 @@ def make_clips(cache: Path, *, quick: bool) -> list[Clip]:
     cache.mkdir(parents=True, exist_ok=True)
     shapes = [("360p_gop250", 640, 360, 10, 250, 0.75), ("360p_gop30", 640, 360, 10, 30, 0.75)]
     if not quick:
-        shapes += [
+        shapes += [  # the first two have widths that swscale's way to planar RGB leaves unfinished
+            ("480p_gop250", 854, 480, 10, 250, 0.75),
+            ("portrait_gop250", 1080, 1920, 10, 250, 0.70),
             ("720p_gop250", 1280, 720, 60, 250, 0.70),
             ("720p_gop30", 1280, 720, 60, 30, 0.60),
             ("1080p_gop30", 1920, 1080, 180, 30, 0.60),
