@@ -47,7 +47,8 @@ from training.benchmarks.loaders.tempcompass import NO_CHOICE, TASKS
 from training.benchmarks.loaders.videor1_json import load_videor1
 from training.benchmarks.protocols import ScoredRow, summarise
 from training.benchmarks.scoring import Failure, Reply, check_gold, score_reply
-from training.held_out_split import is_held_out
+from training.config import DatasetConfig
+from training.data import load_split
 
 PROTOCOLS = ("videor1", "official")
 
@@ -949,7 +950,8 @@ def demo(tmp_path_factory):
 def test_demo_is_the_clips_that_training_never_saw(demo):
     folder, media_root, rows = demo
     loaded = load_demo(folder, media_root, held_out_share=0.3)
-    expected = [row["id"] for row in rows if is_held_out(row["path"], 0.3)]
+    split = load_split(DatasetConfig(name=str(folder), media_root=media_root), 0.3)
+    expected = [row["id"] for row in rows if split.holds_out(row["path"])]
     assert [question.uid for question in loaded.questions] == expected and 0 < len(expected) < len(rows)
     assert loaded.left_out == {TRAINED_ON: len(rows) - len(expected)}
 

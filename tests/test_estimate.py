@@ -15,7 +15,7 @@ from tests.tiny_qwen import CORPUS, TINY, save_tiny_qwen, tiny_config, train_tok
 from training.architecture import read_architecture, scratch_architecture
 from training.config import LoraConfig, TrainConfig
 from training.estimate import Gpu, count_rows, load_architecture, print_estimate, read_launch
-from training.held_out_split import is_held_out
+from training.held_out_split import ClipSplit
 from training.memory import GIB, Launch, check_fits, estimate_memory, row_size
 from training.scratch import SPECIAL_TOKENS
 from training.timing import ASSUMED, count_updates, estimate_seconds, find_device
@@ -257,7 +257,7 @@ def test_rows_of_a_folder_are_those_that_sft_trains_on(tmp_path, held_out_share)
         pq.write_table(table, folder / f"train-{part:05d}-of-00002.parquet")
     dataset = {"name": str(tmp_path / "run"), "media_root": tmp_path}
     found = count_rows(config(dataset=dataset, evaluation={"held_out_share": held_out_share}))
-    assert found == 3 * sum(not is_held_out(path, held_out_share) for path in paths)
+    assert found == 3 * sum(not ClipSplit(held_out_share).holds_out(path) for path in paths)
     assert (found == 120) is (held_out_share == 0)
 
 

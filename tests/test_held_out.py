@@ -5,19 +5,26 @@ import dataclasses
 import datasets
 import pytest
 import torch
+import yaml
 from transformers import GenerationConfig
 
+from curation.errors import ConfigError
 from curation.judge import Verdict
 from curation.prompts import load_trace_prompt
 from curation.video import VideoConfig
+from tests.folders import kept_row, write_folder
 from tests.training_world import ROOT, build_world
+from training.benchmarks.loaders.demo import load_demo
 from training.collate import Collator
-from training.config import DatasetConfig, EvaluationConfig, ModelConfig, ScratchConfig
-from training.data import load_rows
+from training.config import DatasetConfig, EvaluationConfig, ModelConfig, ScratchConfig, TrainConfig
+from training.data import load_rows, load_split
 from training.held_out import Prediction, count_sampled, name_kinds, predict, score_majority, split_held_out, summarise
+from training.held_out_split import ClipSplit, plain_path
 from training.judging import Judged
 from training.models import load_model, load_processor
+from training.rundir import TrainingRun, go_on_as_begun, keep_config
 from training.scratch import build_model
+from training.variants import apply_variant
 
 LETTERS = ["A. left", "B. right"]
 
@@ -76,11 +83,11 @@ def test_sampled_completions_are_counted_by_the_same_rules():
 
 def test_no_clip_is_on_both_sides_of_the_split():
     rows = datasets.Dataset.from_dict({"path": [f"./clips/{number // 3}.mp4" for number in range(600)]})
-    kept, out = split_held_out(rows, 0.25)
+    kept, out = split_held_out(rows, ClipSplit(0.25))
     assert len(kept) + len(out) == 600
     assert not set(kept["path"]) & set(out["path"])
     assert 90 < len(out) < 210
-    assert len(split_held_out(rows, 0.0)[1]) == 0
+    assert len(split_held_out(rows, ClipSplit(0.0))[1]) == 0
 
 
 class Echo:
@@ -125,3 +132,66 @@ def test_batches_of_any_size_give_each_row_its_own_completion_and_verdict(tmp_pa
     assert written(3) == alone  # greedy is greedy, whatever the model's own config would add
     model.generation_config = GenerationConfig(do_sample=True, top_k=1, temperature=0.1)
     assert written(3, temperature=5.0) != alone  # and sampling is from the whole distribution
+
+
+def aliased_folder(folder, media_root):
+    """Twelve clips, each under two names and some spellings; config rl publishes no sha256."""
+    rows = []
+    for number in range(12):
+        sha256 = f"{number:064x}"
+        for name in (f"clips/{number}.mp4", f"./clips//{number}.mp4", f"copies/of-{number}.mp4"):
+            path = media_root / plain_path(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x")
+            rows.append(kept_row(len(rows), path=name, media_sha256=sha256))
+    return write_folder(folder, rows)
+
+
+def test_training_scores_and_the_benchmark_shapes_share_one_split_by_content(tmp_path):
+    root = tmp_path / "media"
+    folder = aliased_folder(tmp_path / "run/dataset", root)
+    dataset = DatasetConfig(name=str(tmp_path / "run"), media_root=root)
+    split = load_split(dataset, 0.4)
+    rows = {name: load_rows(dataset, name, VideoConfig()).rows for name in ("cot", "rl")}
+    trained, scored = split_held_out(rows["cot"], split)[0], split_held_out(rows["rl"], split)[1]
+    clip_of = {row["path"]: row["media_sha256"] for row in rows["cot"]}
+    assert 0 < len(scored) < len(rows["rl"]) and len(trained)
+    assert not {clip_of[path] for path in trained["path"]} & {clip_of[path] for path in scored["path"]}
+    shapes = load_demo(folder, root, held_out_share=0.4)
+    asked = {question.uid for question in shapes.questions} | {question.uid for question in shapes.missing}
+    assert asked == set(scored["id"])
+    first = split_held_out(rows["cot"], load_split(dataset, 0.4, 1))
+    by_name = [{clip_of[path] for path in side["path"]} for side in first]
+    assert by_name[0] & by_name[1]  # what the first rules did
+
+
+def test_a_run_that_was_begun_with_the_first_rules_keeps_its_split_and_says_so(tmp_path):
+    run = TrainingRun(tmp_path / "run")
+    sections = {"dataset": {"name": "d", "media_root": "m"}, "model": {"name": "m"}}
+    config = TrainConfig.model_validate({"run_dir": run.root, "evaluation": {"held_out_share": 0.2}} | sections)
+    assert go_on_as_begun(run, config) == (config, ())
+    begun = config.model_dump(mode="json")
+    del begun["evaluation"]["rules_version"], begun["evaluation"]["seed"], begun["rl"]["scale_advantages"]
+    del begun["input"]["agnostic_prompt"]
+    run.root.mkdir()
+    run.config.write_text(yaml.safe_dump(begun))
+    resumed, notes = go_on_as_begun(run, config)
+    assert resumed.evaluation.rules_version == 1
+    assert len(notes) == 1 and "\n" not in notes[0] and "evaluation.rules_version = 1" in notes[0]
+    keep_config(run, resumed)  # nothing else has changed
+    assert go_on_as_begun(run, config)[0] == resumed
+    changed = resumed.model_copy(update={"rl": resumed.rl.model_copy(update={"scale_advantages": "none"})})
+    with pytest.raises(ConfigError, match=r"begun with rl\.scale_advantages = 'group', now it is 'none'"):
+        keep_config(run, changed)
+
+
+def test_an_agnostic_run_of_before_does_not_get_another_prompt_in_mid_training(tmp_path):
+    run = TrainingRun(tmp_path / "run")
+    sections = {"dataset": {"name": "d", "media_root": "m"}, "model": {"name": "m"}}
+    config = apply_variant(TrainConfig.model_validate({"run_dir": run.root, "variant": "agnostic_sft"} | sections))
+    begun = config.model_dump(mode="json")
+    del begun["input"]["agnostic_prompt"]
+    run.root.mkdir()
+    run.config.write_text(yaml.safe_dump(begun))
+    with pytest.raises(ConfigError, match=r"begun with input\.prompt = 'curation/prompts/trace\.txt', now it is None"):
+        keep_config(run, go_on_as_begun(run, config)[0])

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError
 
 import pytest
@@ -35,6 +37,7 @@ FACTS = ModelFacts(
     dataset_commit="ab" * 20,
     variant="full",
     template="full",
+    near_duplicates="3 of 40 held-out clips show nearly the same.",
     stages=(
         Stage(name="sft", num_updates=10_129, duration_s=36_000),
         Stage(name="pa_grpo", num_updates=1000, duration_s=64_800),
@@ -206,7 +209,7 @@ def test_agnostic_model_claims_no_observation():
 def test_card_is_written_beside_the_weights_whole(tmp_path):
     path = write_model_card(tmp_path, FACTS)
     assert path == tmp_path / "README.md" and path.read_text() == render_model_card(FACTS)
-    assert [found.name for found in tmp_path.iterdir()] == ["README.md"]
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["README.md", "positions.py"]
 
 
 def test_a_checkout_that_is_not_installed_writes_a_card_without_a_version(tmp_path, monkeypatch):
@@ -222,3 +225,19 @@ def test_a_checkout_that_is_not_installed_writes_a_card_without_a_version(tmp_pa
     )
     card = described_model.write_card(config, TrainingRun(tmp_path))
     assert "videop2r-hub, not installed as a package" in card.read_text(encoding="utf-8")
+
+
+def test_the_positions_beside_the_weights_mend_a_stock_model(tmp_path):
+    write_model_card(tmp_path, FACTS)
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "from positions import use_trained_positions" in text and "needs torchvision" in text
+    program = "\n".join(
+        [
+            "from transformers import Qwen2_5_VLModel",
+            "stock = Qwen2_5_VLModel.get_rope_index",
+            "from positions import use_trained_positions",
+            "use_trained_positions()",
+            "assert Qwen2_5_VLModel.get_rope_index is not stock",
+        ]
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)

@@ -21,12 +21,12 @@ from tests.rl_world import (
     rows_of,
     script_generation,
 )
-from training.config import TrainConfig
+from training.config import LoraConfig, TrainConfig
 from training.grpo_metrics import judge_counts, judge_metrics, segment_means, segment_sums
 from training.judging import Judged
 from training.pa_grpo import PAGRPOTrainer, grpo_args
 from training.rewards import RewardConfig
-from training.sft import sft_args
+from training.sft import lora_config, sft_args
 from training.trainer_args import ALLOWED
 
 torch.set_num_threads(1)
@@ -510,6 +510,41 @@ def test_cispo_bounds_a_token_s_weight_from_above_alone(tmp_path):
     mine = {"loss_type": "cispo", "trainer_args": {"use_cpu": True, "epsilon_high": 3.0}}
     assert grpo_args(config_of(tmp_path, mine), tmp_path).epsilon_high == 3.0
     assert grpo_args(config_of(tmp_path), tmp_path).epsilon_high in (None, 0.2)
+
+
+@pytest.mark.parametrize("lora", [None, {"rank": 4, "dropout": 0.5}])
+def test_two_passes_of_one_policy_agree_because_nothing_drops_out(world, tmp_path, lora):
+    """With dropout, rollouts would be scored by another policy than the one that sampled them."""
+    model, processor = load_world(world)
+    for layer in model.model.language_model.layers:
+        layer.self_attn.attention_dropout = 0.5
+    trainer = PAGRPOTrainer(
+        model=model,
+        args=plain_args(tmp_path, per_device_train_batch_size=4),
+        rows=rows_of(world, copies=4),
+        processor=processor,
+        collator=collator_of(processor),
+        rewards=PAID,
+        judge=ScriptedJudge(),
+        peft_config=lora_config(None if lora is None else LoraConfig(**lora)),
+    )
+    trainer.model.train()
+    if lora is not None:  # an adapter that was just made changes nothing
+        for name, weight in trainer.model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(weight, std=0.5, generator=torch.Generator().manual_seed(0))
+    script_generation(trainer)
+    scored = generate(trainer)
+    ids = torch.cat([scored["prompt_ids"], scored["completion_ids"]], dim=1)
+    attention = torch.cat([scored["prompt_mask"], scored["completion_mask"]], dim=1)
+    with torch.no_grad():
+        first, second = (
+            trainer._get_per_token_logps_and_entropies(
+                trainer.model, ids, attention, scored["completion_ids"].shape[1]
+            )[0]
+            for _ in range(2)
+        )
+    assert torch.equal(first, second)
 
 
 def test_precision_is_the_model_s(tmp_path):

@@ -1,5 +1,7 @@
 """Clips and pictures are in every forward of PA-GRPO, and a forward without them stops the run."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ from tests.rl_world import (
     rows_of,
     script_generation,
 )
-from training.collate import Vision
+from training.collate import Collator, Vision
 from training.pa_grpo import PAGRPOTrainer
 from training.rewards import RewardConfig
 from training.vision_rollouts import PromptRows, encode_once, token_kinds
@@ -241,20 +243,44 @@ def test_a_prompt_is_decoded_once_for_all_of_its_rollouts(world):
     encoded = encode_once(rows, Counting())
     assert calls == [row["id"] for row in rows_of(world)]
     assert encoded[0] is encoded[2]
-    prompts = PromptRows(Counting(), decodes=True)(rows)
+    prompts = PromptRows(Counting())(rows)
     assert [row["prompt"] for row in prompts] == [row["id"] for row in rows]
     assert len(calls) == 8
     encode_once(prompts, Counting())
     assert len(calls) == 8  # a worker has done it
-    assert PromptRows(Counting(), decodes=False)(rows)[0]["encoded"] is None
+    repeated = [row | {"is_first_draw": False} for row in rows]
+    assert PromptRows(Counting())(repeated)[0]["encoded"] is None
 
 
-@pytest.mark.parametrize(("accumulation", "decodes"), [(1, True), (2, False)])
-def test_rows_are_decoded_where_no_pass_over_them_is_thrown_away(world, tmp_path, accumulation, decodes):
+@pytest.mark.parametrize(("accumulation", "iterations"), [(1, 1), (2, 1), (1, 2), (2, 2)])
+def test_each_clip_of_a_generation_is_decoded_once_and_in_a_worker(
+    world, tmp_path, accumulation, iterations, monkeypatch
+):
+    log, encode = tmp_path / "decoded", Collator.encode
+
+    def logging(collator, row):
+        with log.open("a") as file:
+            file.write(f"{os.getpid()} {row['id']}\n")
+        return encode(collator, row)
+
+    monkeypatch.setattr(Collator, "encode", logging)
+    num_generations = 2
     trainer = build(
-        world, tmp_path, gradient_accumulation_steps=accumulation, per_device_train_batch_size=8 // accumulation
+        world,
+        tmp_path,
+        gradient_accumulation_steps=accumulation,
+        per_device_train_batch_size=8 // accumulation,
+        num_iterations=iterations,
+        max_steps=num_generations * iterations,
+        dataloader_num_workers=1,
     )
-    assert trainer.data_collator.decodes is decodes
+    script_generation(trainer)
+    trainer.train()
+    decoded = [line.split() for line in log.read_text().splitlines()]
+    assert str(os.getpid()) not in {process for process, _ in decoded}
+    ids = [name for _, name in decoded]
+    assert len(ids) >= 2 * num_generations  # prefetching may go on to the next one
+    assert sorted(ids[:4]) == sorted(rows_of(world)["id"])  # an epoch, each clip once
 
 
 def test_workers_of_the_loader_give_the_same_run(world, tmp_path):

@@ -3,17 +3,18 @@
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import get_args
 
 import pyarrow.parquet as pq
 import pytest
 import torch
-from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration, Trainer
 
 from curation.schema import ROLLOUT
 from tests.training_world import ROOT, build_world, small, small_config
-from training import pipeline
+from training import held_out, pipeline, rl, sft
 from training.config import Variant
 from training.evaluation_facts import load_evaluation
 from training.run import main
@@ -57,6 +58,34 @@ def test_lora_can_be_for_rl_alone(world, tmp_path):
     assert not (tmp_path / "run/sft/adapter").exists()
     assert (tmp_path / "run/rl/adapter").is_dir()
     assert Qwen2_5_VLForConditionalGeneration.from_pretrained(tmp_path / "run" / "rl" / "model")
+
+
+def test_a_finished_stage_is_freed_before_the_next_model_is_loaded(world, tmp_path, monkeypatch):
+    made, alive = [], []
+
+    def watched(build):
+        def make(*args, **options):
+            alive.append([name for name, reference in made if reference() is not None])
+            found = build(*args, **options)
+            made.append((type(found).__name__, weakref.ref(found)))
+            return found
+
+        return make
+
+    for module in (sft, rl):
+        monkeypatch.setattr(module, "load_trainable", watched(module.load_trainable))
+    monkeypatch.setattr(held_out, "load_model", watched(held_out.load_model))
+    create = Trainer.create_optimizer
+
+    def creating(trainer, *args, **options):
+        found = create(trainer, *args, **options)
+        made.extend((type(one).__name__, weakref.ref(one)) for one in (trainer, trainer.optimizer))
+        return found
+
+    monkeypatch.setattr(Trainer, "create_optimizer", creating)
+    pipeline.run(small_config(world, tmp_path / "run"))
+    assert len(alive) == 4 and len(made) >= 6
+    assert alive == [[]] * 4
 
 
 def test_what_is_done_is_not_done_again(world, tmp_path):

@@ -8,6 +8,7 @@ folder/stage.json                   written last: with it, the stage is done
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import shutil
@@ -121,6 +122,16 @@ def finish_stage(
         written.replace(folder / "stage.json")
     state.wait_for_everyone()
     return facts
+
+
+def release_models() -> None:
+    """Free what a finished stage holds: model, optimizer and trainer lie in reference cycles.
+
+    Call it where no name is left that leads to them, before the next model is loaded.
+    """
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def save_model(trainer: Any, processor: Processor, base: ModelConfig, folder: Path) -> None:

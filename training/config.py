@@ -15,6 +15,7 @@ from curation.config import Config, LocalPath
 from curation.engines.config import DispatchConfig, EngineConfig
 from curation.video import VideoConfig
 from training.benchmarks.config import BenchmarkConfig
+from training.held_out_split import RULES_VERSION, RulesVersion
 from training.processes import Template
 from training.rewards import RewardConfig
 
@@ -250,12 +251,15 @@ class JudgeConfig(Config):
 class EvaluationConfig(Config):
     """The section `evaluation:`, questions about clips that no stage trains on; decoding is greedy.
 
-    held_out_share: of the clips, chosen by a hash of their path. 0 = no evaluation. max_questions: the first ones.
+    held_out_share: of the clips, chosen by a hash of what they hold. 0 = no evaluation. max_questions: of all problem
+    types, drawn with `seed`. rules_version: of these choices (held_out_split.py); a run that was begun keeps its own.
     sample_at: a temperature at which every question is answered once more, reported apart; null = not.
     """
 
     held_out_share: Share = 0.0
+    rules_version: RulesVersion = RULES_VERSION
     max_questions: PositiveInt | None = None
+    seed: int = Field(0, ge=0)
     batch_size: PositiveInt = 8
     max_completion_tokens: PositiveInt = 1024
     sample_at: PositiveFloat | None = None

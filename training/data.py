@@ -28,6 +28,7 @@ from curation.tasks import find_gold_fault
 from curation.trace import TraceFormatError
 from curation.video import VideoConfig, check_file
 from training.config import DatasetConfig
+from training.held_out_split import RULES_VERSION, ClipSplit, RulesVersion, tell_clips
 from training.processes import Template, render_target
 
 _REPO: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -75,7 +76,7 @@ def load_rows(
         raise ConfigError(
             f"the media root {root} is no directory. Set dataset.media_root to where the rows' paths begin."
         )
-    folder = _find_folder(Path(config.name))
+    folder = find_folder(Path(config.name))
     if folder is None:
         dataset, commit = _load_from_hub(config, split)
         _check_version(f"hf://datasets/{config.name}@{commit}/{_REPORT_FILE}", config.name)
@@ -111,7 +112,7 @@ def load_rows(
     )
 
 
-def _find_folder(path: Path) -> Path | None:
+def find_folder(path: Path) -> Path | None:
     """The dataset folder that a folder is, or that a run directory holds; None when there is no folder."""
     if not path.is_dir():
         return None
@@ -120,12 +121,49 @@ def _find_folder(path: Path) -> Path | None:
 
 def published_paths(config: DatasetConfig, split: Literal["cot", "rl"]) -> list[str] | None:
     """The media path of each row of a folder that has one; None where there is no such folder. Raises ConfigError."""
-    folder = _find_folder(Path(config.name))
+    folder = find_folder(Path(config.name))
     if folder is None or not (files := _files(folder, split)):
         return None
     with _one_line(f"{folder}, config {split}"):
         tables = [pq.read_table(file, columns=["path"]) for file in files]
         return [path for table in tables for path in table["path"].to_pylist() if path]
+
+
+def load_split(config: DatasetConfig, share: float, rules: RulesVersion = RULES_VERSION) -> ClipSplit:
+    """Return which clips of the dataset are held out. Raises ConfigError as `load_rows`.
+
+    Both configs are read: only `cot` publishes what a clip holds, and questions of `rl` are about the same clips.
+    """
+    if share in (0, 1) or rules == 1:
+        return ClipSplit(share, rules=rules)
+    folder = find_folder(Path(config.name))
+    if folder is None:
+        published = [pair for split in ("cot", "rl") for pair in _media_of(_load_from_hub(config, split)[0])]
+        rejected: list[tuple[str, str | None]] = []
+    else:
+        cot, rl, rejected = (_read_media(folder, split) for split in ("cot", "rl", "rejected"))
+        published = cot + rl
+    manifest = [(path, record.sha256) for path, record in _load_manifest(config).items()]
+    return ClipSplit(share, tell_clips(published, [*rejected, *manifest]), rules)
+
+
+def _media_of(dataset: datasets.Dataset) -> Iterator[tuple[str, str | None]]:
+    light = dataset.select_columns([name for name in ("path", "media_sha256") if name in dataset.column_names])
+    for batch in light.iter(batch_size=10_000):
+        contents = batch.get("media_sha256", [None] * len(batch["path"]))
+        yield from ((path, sha256) for path, sha256 in zip(batch["path"], contents, strict=True) if path)
+
+
+def _read_media(folder: Path, split: str) -> list[tuple[str, str | None]]:
+    """(path, media_sha256) of the rows of a config; empty where the folder has none."""
+    found: list[tuple[str, str | None]] = []
+    with _one_line(f"{folder}, config {split}"):
+        for file in _files(folder, split):
+            names = [name for name in ("path", "media_sha256") if name in pq.read_schema(file).names]
+            for row in pq.read_table(file, columns=names).to_pylist():
+                if row.get("path"):
+                    found.append((row["path"], row.get("media_sha256")))
+    return found
 
 
 def _files(folder: Path, split: str) -> list[str]:

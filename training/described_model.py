@@ -12,6 +12,7 @@ from training.config import TrainConfig
 from training.data_facts import load_data_facts
 from training.evaluation_facts import EvaluatedStage, Evaluation, load_evaluation
 from training.model_card import ModelFacts, Stage, write_model_card
+from training.near_duplicates import NOT_COUNTED, load_near_duplicates
 from training.prompts import load_template_prompt
 from training.run_record import load_finished
 from training.rundir import TrainingRun
@@ -36,6 +37,7 @@ def write_card(config: TrainConfig, place: TrainingRun, repo: str | None = None)
             evaluations[evaluated] = evaluation
     trained_on = load_data_facts(place.stage(last))
     is_published = trained_on is not None and trained_on.commit is not None
+    near = load_near_duplicates(place.evaluations)
     facts = ModelFacts(
         repo=repo,
         base_model=None if Path(config.model.name).exists() else config.model.name,
@@ -45,6 +47,7 @@ def write_card(config: TrainConfig, place: TrainingRun, repo: str | None = None)
         dataset_commit=trained_on.commit if trained_on is not None else None,
         variant=config.variant,
         template=config.input.template,
+        near_duplicates=NOT_COUNTED if near is None else near.describe(),
         stages=tuple(
             Stage(name=_title(name, config), num_updates=stage.updates, duration_s=stage.seconds)
             for name, stage in finished

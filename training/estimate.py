@@ -22,8 +22,7 @@ from transformers import AutoConfig
 from curation.errors import ConfigError
 from training.architecture import Architecture, read_architecture, scratch_architecture
 from training.config import ModelConfig, TrainConfig
-from training.data import published_paths
-from training.held_out_split import is_held_out
+from training.data import load_split, published_paths
 from training.memory import GIB, Launch, MemoryEstimate, ZeroStage, check_fits, estimate_memory, row_size
 from training.report_words import DASH, duration
 from training.timing import ASSUMED, Device, count_updates, estimate_seconds, find_device, total_seconds
@@ -76,7 +75,8 @@ def count_rows(config: TrainConfig) -> int | None:
     paths = published_paths(config.dataset, "cot")
     if paths is None:
         return None
-    return sum(not is_held_out(path, config.evaluation.held_out_share) for path in paths)
+    split = load_split(config.dataset, config.evaluation.held_out_share, config.evaluation.rules_version)
+    return sum(not split.holds_out(path) for path in paths)
 
 
 def load_architecture(config: ModelConfig) -> Architecture:

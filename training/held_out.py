@@ -41,7 +41,7 @@ from training.evaluation_facts import (
     load_evaluation,
     write_evaluation,
 )
-from training.held_out_split import is_held_out
+from training.held_out_split import ClipSplit, choose_questions
 from training.judging import JudgeAsk, ObservationJudge, PendingVerdicts, RewardJudge
 from training.models import Processor, load_model, load_processor
 from training.processes import Template, split_processes
@@ -67,13 +67,23 @@ class Prediction:
     num_tokens: int
 
 
-def split_held_out(rows: datasets.Dataset, share: float) -> tuple[datasets.Dataset, datasets.Dataset]:
+def split_held_out(rows: datasets.Dataset, split: ClipSplit) -> tuple[datasets.Dataset, datasets.Dataset]:
     """(rows to train on, held-out rows), by clip."""
-    held_out = [is_held_out(path, share) for path in rows["path"]]
+    held_out = [split.holds_out(path) for path in rows["path"]]
     kept, out = (
         rows.select([number for number, is_out in enumerate(held_out) if is_out == wanted]) for wanted in (False, True)
     )
     return kept, out
+
+
+def limit_questions(rows: datasets.Dataset, config: EvaluationConfig) -> datasets.Dataset:
+    """At most max_questions of the held-out rows: of all problem types, or with the first rules the first ones."""
+    if config.max_questions is None or len(rows) <= config.max_questions:
+        return rows
+    if config.rules_version == 1:
+        return rows.select(range(config.max_questions))
+    light = list(rows.select_columns(["id", "problem_type"]))
+    return rows.select(choose_questions(light, config.max_questions, config.seed))
 
 
 def score_held_out(

@@ -24,6 +24,7 @@ from training.measures import MODEL_TITLES, measures_of
 from training.processes import Template
 
 TEMPLATE: Final = "model_card.md.j2"
+POSITIONS: Final = Path(__file__).with_name("positions.py")  # needs torch and transformers alone
 TASK: Final = "video-text-to-text"  # the hub's name for it
 TAGS: Final = ("videop2r", "video", "chain-of-thought", "reasoning", "perception")
 PROTOCOLS: Final = ("videor1", "official")
@@ -75,7 +76,7 @@ class BenchmarkScore(_Part):
 class ModelFacts(_Part):
     """All that a model card says. `config` is the resolved one, without secrets and local folders; `prompt` the text
     that the model was trained with and `template` what it asks for; `scores` empty = not evaluated on benchmarks;
-    `license` by the hub's name.
+    `license` by the hub's name; `near_duplicates` in words.
 
     Null: repo = not on the hub; base_model = none of the hub's; license = nobody chose one; dataset_repo and
     dataset_commit = a local folder, which nobody else can look up; dataset_tag = that, or the revision is no version.
@@ -89,6 +90,7 @@ class ModelFacts(_Part):
     dataset_commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")] | None
     variant: Text
     template: Template
+    near_duplicates: Text
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     hardware: Text
     scores: tuple[BenchmarkScore, ...]
@@ -125,7 +127,11 @@ class ModelFacts(_Part):
 def write_model_card(
     folder: Path, facts: ModelFacts, evaluations: Mapping[EvaluatedStage, Evaluation] = _NOT_EVALUATED
 ) -> Path:
-    """Write README.md beside the weights, whole or not at all; returns its path. Raises ConfigError."""
+    """Write README.md beside the weights, whole or not at all, and the positions that it speaks of; returns its path.
+
+    Raises ConfigError.
+    """
+    (folder / POSITIONS.name).write_bytes(POSITIONS.read_bytes())
     text = render_model_card(facts, evaluations)
     path = folder / "README.md"
     written = path.with_suffix(".tmp")

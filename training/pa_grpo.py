@@ -182,6 +182,20 @@ class PAGRPOTrainer(RestoringTrainer, ProcessGRPOTrainer, VisionGRPOTrainer):
             peft_config=peft_config,
         )
 
+        self._leave_out_dropout()
+
+    def _leave_out_dropout(self) -> None:
+        """Two passes of one policy must agree: rollouts are scored by the policy that sampled them, and by no other.
+
+        TRL turns off the layers; attention has its dropout as a number.
+        """
+        for model in (self.model, self.ref_model):
+            for module in () if model is None else self.accelerator.unwrap_model(model).modules():
+                if isinstance(getattr(module, "attention_dropout", None), float):
+                    module.attention_dropout = 0.0
+                if isinstance(module, torch.nn.Dropout):
+                    module.p = 0.0
+
     def _get_train_sampler(self, dataset: Any = None) -> Sampler[int]:
         return _OrderOfEpoch(super()._get_train_sampler(dataset), lambda: int(self.state.epoch or 0))
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 from accelerate import PartialState
 from rich.console import Console
@@ -22,19 +22,24 @@ from curation.errors import ConfigError
 from curation.prompts import load_judge_prompt, render_trace_prompt
 from curation.schema import Question
 from training.benchmarks.config import BenchmarkConfig
+from training.checkpoints import release_models
 from training.comparison import print_comparison, summarise
 from training.config import ModelConfig, TrainConfig, Variant
-from training.data import TrainingRows, load_rows
+from training.data import TrainingRows, find_folder, load_rows, load_split
 from training.described_model import write_card
 from training.evaluation_facts import EvaluatedStage, Evaluation, load_evaluation, write_evaluation
-from training.held_out import score_held_out, split_held_out
+from training.held_out import limit_questions, score_held_out, split_held_out
+from training.held_out_split import ClipSplit
+from training.near_duplicates import count_near_duplicates
 from training.processes import render_target
 from training.prompts import load_template_prompt
 from training.push import push_model
 from training.ranks import raised_everywhere
 from training.report import write_report
-from training.rundir import TrainingRun, keep_config
+from training.rundir import TrainingRun, go_on_as_begun, keep_config
 from training.variants import Stage, apply_variant, stages_of
+
+_CONFIGS: Final[tuple[Literal["cot"], Literal["rl"]]] = ("cot", "rl")
 
 
 def run(config: TrainConfig, stage: str = "all") -> None:
@@ -42,8 +47,7 @@ def run(config: TrainConfig, stage: str = "all") -> None:
 
     Raises UserError subclasses, each with one line.
     """
-    config = apply_variant(config)
-    place = TrainingRun(config.run_dir)
+    config, place = _open(config)
     if stage != "report":
         _check(config, place)
         _on_main_process(lambda: _prepare(config, place))
@@ -63,6 +67,7 @@ def _train(config: TrainConfig, place: TrainingRun, stage: str) -> None:
             rows = _training_rows(config, "cot" if name == "sft" else "rl")
             train = train_sft if name == "sft" else train_rl
             train(config, model, rows, place.stage(name))
+            release_models()
         if stage == name:
             return
         model = _trained(config, place, name)
@@ -80,9 +85,8 @@ def benchmark(config: TrainConfig, *, is_dry_run: bool = False) -> None:
 
     if os.environ.get("RANK", "0") != "0":
         return
+    config, place = _open(config)
     section = _benchmark_section(config)
-    config = apply_variant(config)
-    place = TrainingRun(config.run_dir)
     if not is_dry_run:
         _prepare(config, place)
     act = print_plan if is_dry_run else run_benchmarks
@@ -96,6 +100,25 @@ def benchmark(config: TrainConfig, *, is_dry_run: bool = False) -> None:
         write_card(config, place)  # which lists the scores
 
 
+def count_split(config: TrainConfig) -> None:
+    """Count the held-out clips that are nearly the same as clips that are trained on. Raises UserError subclasses."""
+    config, place = _open(config)
+    if config.evaluation.held_out_share == 0:
+        raise ConfigError("no clip is held out. Set evaluation.held_out_share, such as 0.1.")
+    _prepare(config, place)
+    split = _split(config)
+    rows = {name: load_rows(config.dataset, name, config.input.video, config.input.template).rows for name in _CONFIGS}
+    trained = [path for name in _CONFIGS for path in split_held_out(rows[name], split)[0].unique("path")]
+    found = count_near_duplicates(
+        split_held_out(rows["rl"], split)[1].unique("path"),
+        trained,
+        media_root=config.dataset.media_root,
+        folder=place.evaluations,
+        num_workers=config.input.video.num_workers,
+    )
+    Console().print(f"split    {found.describe()}", highlight=False, soft_wrap=True)
+
+
 def compare(config: TrainConfig, variants: Sequence[str], seeds: Sequence[int]) -> None:
     """Train the variants from one SFT checkpoint with each seed, and print their held-out scores side by side.
 
@@ -107,6 +130,7 @@ def compare(config: TrainConfig, variants: Sequence[str], seeds: Sequence[int]) 
         raise ConfigError(f"variant {odd[0]} does not begin with this SFT checkpoint. Run it by itself.")
     place = TrainingRun(config.run_dir)
     run(config, "sft")
+    config, _ = go_on_as_begun(place, config)
     after_sft = _trained(config, place, "sft")
     _score(config, place, after_sft, "sft")
     before = _read_score(place, "sft").model_copy(update={"stage": "base"})
@@ -129,8 +153,7 @@ def compare(config: TrainConfig, variants: Sequence[str], seeds: Sequence[int]) 
 
 def push(config: TrainConfig, repo: str) -> None:
     """Upload the model of the last stage. Raises ConfigError and HubError."""
-    config = apply_variant(config)
-    place = TrainingRun(config.run_dir)
+    config, place = _open(config)
 
     def upload() -> None:
         model = place.model(stages_of(config.variant)[-1])
@@ -138,6 +161,16 @@ def push(config: TrainConfig, repo: str) -> None:
         Console().print(f"pushed   {repo}@{push_model(model, repo)}", highlight=False)
 
     _on_main_process(upload)
+
+
+def _open(config: TrainConfig) -> tuple[TrainConfig, TrainingRun]:
+    """The config with its variant applied, as its run directory goes on with it."""
+    config = apply_variant(config)
+    place = TrainingRun(config.run_dir)
+    config, notes = go_on_as_begun(place, config)
+    for note in notes if PartialState().is_main_process else ():
+        Console(stderr=True).print(f"note     {note}", highlight=False, soft_wrap=True, markup=False)
+    return config, place
 
 
 def _check(config: TrainConfig, place: TrainingRun) -> None:
@@ -191,7 +224,7 @@ def _build_base(config: TrainConfig) -> None:
 def _training_rows(config: TrainConfig, split: Literal["cot", "rl"]) -> TrainingRows:
     """Without the rows of held-out clips."""
     found = load_rows(config.dataset, split, config.input.video, config.input.template)
-    rows, _ = split_held_out(found.rows, config.evaluation.held_out_share)
+    rows, _ = split_held_out(found.rows, _split(config))
     return replace(found, rows=rows)
 
 
@@ -199,9 +232,15 @@ def _score(config: TrainConfig, place: TrainingRun, model: ModelConfig, stage: E
     evaluation = config.evaluation
     if evaluation.held_out_share == 0 or load_evaluation(place.evaluations / f"{stage}.json") is not None:
         return
-    _, rows = split_held_out(load_rows(config.dataset, "rl", config.input.video).rows, evaluation.held_out_share)
-    rows = rows.select(range(min(len(rows), evaluation.max_questions or len(rows))))
-    score_held_out(config, model, rows, stage, place.evaluations)
+    _, rows = split_held_out(load_rows(config.dataset, "rl", config.input.video).rows, _split(config))
+    score_held_out(config, model, limit_questions(rows, evaluation), stage, place.evaluations)
+    release_models()
+
+
+def _split(config: TrainConfig) -> ClipSplit:
+    """The one split of this run, for both stages, their scores and the benchmark `shapes`."""
+    evaluation = config.evaluation
+    return load_split(config.dataset, evaluation.held_out_share, evaluation.rules_version)
 
 
 def _trained(config: TrainConfig, place: TrainingRun, stage: Stage) -> ModelConfig:
@@ -227,13 +266,24 @@ def _benchmark_section(config: TrainConfig) -> BenchmarkConfig:
         )
     shapes = config.benchmark.sources.get("shapes")
     if shapes is not None and "shapes" in config.benchmark.chosen:
-        is_trained_on = shapes.annotations is not None and Path(shapes.annotations) == Path(config.dataset.name)
-        if is_trained_on and shapes.held_out_share > config.evaluation.held_out_share:
-            raise ConfigError(
-                f"benchmark.sources.shapes.held_out_share is {shapes.held_out_share:g}, but training holds out only "
-                f"evaluation.held_out_share = {config.evaluation.held_out_share:g} of these clips. Set it to that."
-            )
+        share, rules = config.evaluation.held_out_share, config.evaluation.rules_version
+        if _is_trained_on(config, shapes.annotations):
+            if shapes.held_out_share != share:
+                raise ConfigError(
+                    f"benchmark.sources.shapes.held_out_share is {shapes.held_out_share:g}, but training holds out "
+                    f"evaluation.held_out_share = {share:g} of these clips. Set it to that."
+                )
+            own = shapes.model_copy(update={"rules_version": rules})
+            return config.benchmark.model_copy(update={"sources": {**config.benchmark.sources, "shapes": own}})
     return config.benchmark
+
+
+def _is_trained_on(config: TrainConfig, annotations: str | None) -> bool:
+    """Whether a dataset, by its folder or by the run directory that holds it, is that of the training."""
+    if annotations is None:
+        return False
+    trained, asked = (find_folder(Path(name)) or Path(name) for name in (config.dataset.name, annotations))
+    return trained.resolve() == asked.resolve()
 
 
 def _read_score(place: TrainingRun, stage: EvaluatedStage) -> Evaluation:

@@ -10,6 +10,7 @@ from typing import Final
 from curation.statistics import wilson_interval
 from training.evaluation_facts import EvaluatedStage, Evaluation
 from training.measures import ACCURACY, MODEL_TITLES, measures_of
+from training.near_duplicates import NOT_COUNTED
 from training.plots import draw_intervals, write_figure
 from training.report_html import Cell, Picture, Row, Section, Table, picture
 from training.report_words import DASH, ends, percent
@@ -43,13 +44,14 @@ def score_section(record: RunRecord, folder: Path) -> Section:
         )
         for measure in measures_of(evaluations.values())
     )
+    told = NOT_COUNTED if record.near_duplicates is None else record.near_duplicates.describe()
     stages: tuple[Stage, ...] = ("sft", "rl") if record.config is None else stages_of(record.config.variant)
     missing = [MODEL_TITLES[stage] for stage in stages if stage not in evaluations]
     return Section(
         "Held-out scores",
         lead="Questions about clips that no stage trained on. A completion that misses the template scores 0; an "
         "observation without a verdict is in no share. Decoding is greedy; sampled: one more completion of each "
-        "question at the temperature of training.",
+        f"question at the temperature of training. {told}",
         absences=(f"Not there yet: the scores {' and '.join(missing)}.",) if missing else (),
         tables=(Table(headings, rows, _INTERVAL_NOTE), _kinds(evaluations)),
         pictures=tuple(_score_pictures(evaluations, folder)),

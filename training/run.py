@@ -26,7 +26,7 @@ _EXAMPLE = """examples:
   accelerate launch --config_file training/configs/accelerate/zero3.yaml training/run.py \\
       training/configs/videop2r_7b.yaml dataset.revision=v1.0.0 --stage rl
 """
-STAGES = ("all", "sft", "rl", "evaluate", "report", "benchmark")
+STAGES = ("all", "sft", "rl", "evaluate", "report", "benchmark", "split")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +64,8 @@ def _parser() -> argparse.ArgumentParser:
         "--stage",
         choices=STAGES,
         default="all",
-        help="do only this one (default: all of training; benchmark scores the model of the last finished stage)",
+        help="do only this one (default: all of training; benchmark scores the model of the last finished stage; split "
+        "counts held-out clips that are nearly the same as clips that are trained on, which needs no GPU)",
     )
     parser.add_argument(
         "--dry-run",
@@ -113,7 +114,11 @@ def _act(config: TrainConfig, args: argparse.Namespace) -> None:
 
         print_estimate(config, num_rows=count_rows(config))
         return
-    from training.pipeline import benchmark, compare, push, run
+    from training.pipeline import benchmark, compare, count_split, push, run
+
+    if args.stage == "split":
+        count_split(config)
+        return
 
     if args.stage == "benchmark":
         if args.compare is not None or args.push is not None:

@@ -19,6 +19,7 @@ from curation.errors import RunDirectoryError, UserError
 from training.config import TrainConfig
 from training.data_facts import DataFacts, load_data_facts
 from training.evaluation_facts import EvaluatedStage, Evaluation, load_evaluation
+from training.near_duplicates import NearDuplicates, load_near_duplicates
 from training.rundir import TrainingRun
 from training.variants import Stage
 
@@ -82,6 +83,7 @@ class RunRecord:
     config_text: str | None
     stages: Mapping[Stage, StageRecord]
     evaluations: Mapping[EvaluatedStage, Evaluation]
+    near_duplicates: NearDuplicates | None
     num_rollout_files: int
     problems: tuple[str, ...]
 
@@ -119,7 +121,8 @@ def load_record(root: Path) -> RunRecord:
         if evaluation is not None:
             evaluations[stage] = evaluation
     num_rollout_files = len(list(place.rollouts.glob("rollouts-*.parquet")))
-    return RunRecord(root, config, text, stages, evaluations, num_rollout_files, tuple(problems))
+    near = attempt(load_near_duplicates, place.evaluations)
+    return RunRecord(root, config, text, stages, evaluations, near, num_rollout_files, tuple(problems))
 
 
 def load_metrics(path: Path) -> Metrics:

@@ -40,6 +40,11 @@ _FREE: Final = (
     "benchmark",
 )
 
+# What a run did that was begun before there was a key for it, where that is not the default of the key.
+_UNSAID: Final[Mapping[str, Any]] = {
+    "evaluation.rules_version": 1,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
@@ -71,6 +76,29 @@ class TrainingRun:
         return self.root / stage / "model"
 
 
+def go_on_as_begun(run: TrainingRun, config: TrainConfig) -> tuple[TrainConfig, tuple[str, ...]]:
+    """Return the config by which a run that was begun goes on, and what to tell about it, a line each.
+
+    Which clips are held out is settled when a run begins: another split in mid-training would score a model on clips
+    that it was trained on.
+    """
+    if not run.config.is_file():
+        return config, ()
+    begun = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+    section = begun.get("evaluation") or {}
+    rules = section.get("rules_version", 1)
+    if rules == config.evaluation.rules_version:
+        return config, ()
+    evaluation = config.evaluation.model_copy(update={"rules_version": rules})
+    if evaluation.held_out_share == 0:
+        return config.model_copy(update={"evaluation": evaluation}), ()
+    told = (
+        f"{run.root} goes on with the clips and questions that it was begun with (evaluation.rules_version = {rules}). "
+        f"A new run_dir chooses them by version {config.evaluation.rules_version}, which tells clips by their content."
+    )
+    return config.model_copy(update={"evaluation": evaluation}), (told,)
+
+
 def keep_config(run: TrainingRun, config: TrainConfig) -> None:
     """Write the resolved config, or check that the run was begun with it.
 
@@ -78,8 +106,8 @@ def keep_config(run: TrainingRun, config: TrainConfig) -> None:
     """
     values = config.model_dump(mode="json")
     if run.config.is_file():
-        begun = yaml.safe_load(run.config.read_text(encoding="utf-8"))
-        before, now = dict(_flatten(_completed(begun))), dict(_flatten(values))
+        before = _recorded(yaml.safe_load(run.config.read_text(encoding="utf-8")))
+        now = dict(_flatten(values))
         changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key) and not _is_free(key)]
         if changed:
             key = changed[0]
@@ -92,6 +120,15 @@ def keep_config(run: TrainingRun, config: TrainConfig) -> None:
     written = run.config.with_suffix(".tmp")
     written.write_text(dump_config(config), encoding="utf-8")
     written.replace(run.config)
+
+
+def _recorded(begun: Mapping[str, Any]) -> dict[str, Any]:
+    """The flat config of a run; where its version had no key yet, what it did all the same."""
+    written, values = dict(_flatten(begun)), dict(_flatten(_completed(begun)))
+    values |= {name: value for name, value in _UNSAID.items() if name not in written}
+    if values.get("input.template") == "agnostic" and "input.agnostic_prompt" not in written:
+        values["input.prompt"] = values.get("input.prompt") or "curation/prompts/trace.txt"  # asks for an observation
+    return values
 
 
 def _completed(begun: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -11,12 +11,13 @@ log. A prompt is encoded once; its rollouts share the arrays, which stay on the 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset, Sampler
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
@@ -26,25 +27,55 @@ from training.models import Processor
 from training.positions import IMAGE, VIDEO
 
 _ENCODED: Final = "encoded"  # a row's Encoded, where a worker of the DataLoader has made it
+_IS_FIRST: Final = "is_first_draw"
 _SECONDS: Final = "second_per_grid_ts"
 _KINDS: Final = {"image": IMAGE, "video": VIDEO}
 
 
 @dataclass(frozen=True, slots=True)
 class PromptRows:
-    """The DataLoader's collator: rows as TRL takes them. May be sent to workers.
+    """The DataLoader's collator: rows as TRL takes them, encoded. May be sent to workers.
 
-    decodes: whether it encodes them too. TRL draws the rows of a generation once for each pass over it and uses the
-    first, so with several passes the trainer encodes them itself, once.
+    TRL draws the rows of a generation once for each pass over it and uses the first draw; the others are not encoded.
     """
 
     collator: Collator
-    decodes: bool
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """The rows with their prompt. Raises UserError when media cannot be decoded."""
-        encoded = encode_once(rows, self.collator) if self.decodes else [None] * len(rows)
+        is_used = all(row.get(_IS_FIRST, True) for row in rows)
+        encoded = encode_once(rows, self.collator) if is_used else [None] * len(rows)
         return [{**row, "prompt": row["id"], _ENCODED: entry} for row, entry in zip(rows, encoded, strict=True)]
+
+
+class DrawnRows(Dataset[dict[str, Any]]):
+    """Rows by their place and by whether this draw of theirs is the one that is used (`Draws`)."""
+
+    def __init__(self, rows: Any) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, draw: tuple[int, bool]) -> dict[str, Any]:
+        place, is_first = draw
+        return {**self._rows[place], _IS_FIRST: is_first}
+
+
+class Draws(Sampler[tuple[int, bool]]):
+    """TRL's sampler, which repeats each block of `block` rows `times` times; the first time is marked."""
+
+    def __init__(self, sampler: Any, block: int, times: int) -> None:
+        self._sampler = sampler
+        self._block = block
+        self._times = times
+
+    def __iter__(self) -> Iterator[tuple[int, bool]]:
+        for number, place in enumerate(self._sampler):
+            yield place, number // self._block % self._times == 0
+
+    def __len__(self) -> int:
+        return len(self._sampler)
 
 
 def encode_once(rows: Sequence[Mapping[str, Any]], collator: Collator) -> list[Encoded]:
@@ -76,13 +107,28 @@ class VisionGRPOTrainer(GRPOTrainer):
         self._visions: list[Vision] = []  # of the rows that are being scored
         args.generation_kwargs = _suppress(_vision_tokens(model, processor), args.generation_kwargs)
         super().__init__(model=model, args=args, processing_class=processor.tokenizer, **options)
-        passes: Any = args.steps_per_generation
-        rows: Any = PromptRows(collator, decodes=self.num_iterations * passes == 1)
+        rows: Any = PromptRows(collator)
         self.data_collator = rows
         for scored in (self.model, self.ref_model):
             if scored is not None:
                 module = self.accelerator.unwrap_model(scored)
                 module.register_forward_pre_hook(self._check_forward, with_kwargs=True)
+
+    def _get_dataloader(
+        self,
+        dataset: Any,
+        description: str,
+        batch_size: int,
+        sampler_fn: Any = None,
+        is_training: bool = False,
+        dataloader_key: str | None = None,
+    ) -> Any:
+        if is_training:
+            arguments: Any = self.args
+            block, times = arguments.generation_batch_size, arguments.steps_per_generation * self.num_iterations
+            sampler_fn = functools.partial(_mark_draws, sampler_fn, block, times)
+            dataset = DrawnRows(dataset)
+        return super()._get_dataloader(dataset, description, batch_size, sampler_fn, is_training, dataloader_key)
 
     def _check_forward(self, module: Any, args: tuple[Any, ...], inputs: dict[str, Any]) -> None:
         """Raises ValueError when a forward does not see the media of its rows.
@@ -166,6 +212,10 @@ class VisionGRPOTrainer(GRPOTrainer):
             name: field.to(input_ids.device) if isinstance(field, Tensor) else field for name, field in fields.items()
         }
         return seen | {"mm_token_type_ids": token_kinds(input_ids, self._processor)}
+
+
+def _mark_draws(sampler_fn: Any, block: int, times: int, dataset: Any) -> Draws:
+    return Draws(sampler_fn(dataset), block, times)
 
 
 def _vision_tokens(model: Any, processor: Processor) -> set[int]:

@@ -16,6 +16,7 @@ from curation.engines.scripted import ScriptedJudgeConfig
 from curation.video import PATCH, VideoConfig
 from training.benchmarks.protocols import TITLES
 from training.benchmarks.scoring import Protocol
+from training.held_out_split import RULES_VERSION, RulesVersion
 
 PromptName = Literal["trace", "direct"]
 PROMPT_NAMES: Final = get_args(PromptName)
@@ -39,7 +40,7 @@ class BenchmarkSource(Config):
 
     annotations: org/name on the hub, a folder with a copy of it, or a Video-R1 evaluation file (.json); null is the
     benchmark's own repository. media_root: the folder that its archives were unpacked to. parts: some of its configs.
-    held_out_share: of `shapes` alone, the share of the clips that training held out.
+    held_out_share, rules_version: of `shapes` alone, the clips that training held out (held_out_split.py).
     """
 
     annotations: str | None = None
@@ -47,6 +48,7 @@ class BenchmarkSource(Config):
     media_root: LocalPath
     parts: tuple[str, ...] | None = None
     held_out_share: Share = 0.2
+    rules_version: RulesVersion = RULES_VERSION
 
 
 class OpenJudgeConfig(Config):

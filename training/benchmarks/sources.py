@@ -73,7 +73,12 @@ def _load(name: str, source: BenchmarkSource, protocol: Protocol) -> LoadedBench
                 f"benchmark {name!r} is on no hub. Set sources.{name}.annotations to a dataset of ours, such as the "
                 "run directory of a curation."
             )
-        return load_demo(Path(source.annotations), source.media_root, held_out_share=source.held_out_share)
+        return load_demo(
+            Path(source.annotations),
+            source.media_root,
+            held_out_share=source.held_out_share,
+            rules=source.rules_version,
+        )
     if _is_videor1(source):
         return load_videor1(name, Path(str(source.annotations)), source.media_root, protocol=protocol)
     # A folder may have an @ in its name.

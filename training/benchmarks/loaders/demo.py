@@ -1,6 +1,6 @@
 """The eighth benchmark, which runs everywhere: the questions of the demo world about clips that no stage trains on.
 
-It reads any dataset of this project; which clips are held out follows from their paths (held_out_split.py), so it must
+It reads any dataset of this project; which clips are held out follows from the dataset (held_out_split.py), so it must
 be given the share that training held out.
 """
 
@@ -19,7 +19,9 @@ from training.benchmarks.loaders.media import MediaRoot
 from training.benchmarks.loaders.options import gold_letter, letter_options
 from training.benchmarks.question import BenchmarkQuestion, LoadedBenchmark
 from training.benchmarks.scoring import Kind
-from training.held_out_split import is_held_out
+from training.config import DatasetConfig
+from training.data import load_split
+from training.held_out_split import RULES_VERSION, ClipSplit, RulesVersion
 
 NAME: Final = "shapes"
 TITLE: Final = "the demo world"
@@ -30,8 +32,11 @@ _KINDS: Final[dict[str, Kind]] = dict(
 )
 
 
-def load_demo(folder: Path, media_root: Path, *, held_out_share: float) -> LoadedBenchmark:
-    """folder: a dataset folder or the run directory that holds one. held_out_share: in (0, 1], as in training.
+def load_demo(
+    folder: Path, media_root: Path, *, held_out_share: float, rules: RulesVersion = RULES_VERSION
+) -> LoadedBenchmark:
+    """folder: a dataset folder or the run directory that holds one. held_out_share: in (0, 1], as in training; rules
+    too.
 
     Raises BenchmarkError, and ConfigError without a media root.
     """
@@ -46,10 +51,11 @@ def load_demo(folder: Path, media_root: Path, *, held_out_share: float) -> Loade
     files = tuple((path.relative_to(root).as_posix(), path) for path in paths)
     columns = Columns(frozenset(QUESTION.names))
     rows = read_rows({_CONFIG: files}, title=TITLE, repo="this project", columns=columns)
+    split = load_split(DatasetConfig(name=str(folder), media_root=media_root), held_out_share, rules)
     return collect(
         NAME,
         rows,
-        lambda row: _read(row, media, held_out_share),
+        lambda row: _read(row, media, split),
         title=TITLE,
         columns=columns,
         protocol="official",  # whose rules are the wider ones: a dataset of ours has golds of its own form
@@ -58,9 +64,9 @@ def load_demo(folder: Path, media_root: Path, *, held_out_share: float) -> Loade
     )
 
 
-def _read(row: Row, media: MediaRoot, held_out_share: float) -> BenchmarkQuestion | LeftOut:
+def _read(row: Row, media: MediaRoot, split: ClipSplit) -> BenchmarkQuestion | LeftOut:
     path = row.text("path")
-    if not is_held_out(row.values["path"], held_out_share):
+    if not split.holds_out(path):
         return LeftOut(TRAINED_ON)
     kind = _KINDS[row.one_of("problem_type", PROBLEM_TYPES)]
     options = letter_options(row.texts("options")) if kind == "mc" else ()
