@@ -45,7 +45,7 @@ def expand(path: Any) -> Any:
     expanded = re.sub(r"\$\{(\w+)\}", lambda match: os.environ.get(match[1], match[0]), path)
     if unset := re.search(r"\$\{(\w+)\}", expanded):
         raise ValueError(f"the environment variable {unset[1]} is not set")
-    return Path(expanded).expanduser()
+    return str(Path(expanded).expanduser())  # text: pydantic takes no Path out of JSON
 
 
 LocalPath = Annotated[Path, BeforeValidator(expand)]

@@ -206,3 +206,8 @@ def test_keys_of_one_section_are_listed_alone(capsys):
     assert capsys.readouterr().out.startswith("video.num_frames: int >= 1 <= 4096  [16]")
     assert curation_cli.main(["config", "vide"]) == 2
     assert "the sections are run_dir, source, video" in capsys.readouterr().err
+
+
+def test_a_config_is_read_back_from_json_too():
+    config = load_config(RunConfig, COT)
+    assert RunConfig.model_validate_json(config.model_dump_json()) == config

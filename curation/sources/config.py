@@ -19,7 +19,7 @@ def _find_files(paths: Any) -> Any:
         return paths
     found: list[Any] = []
     for path in [paths] if isinstance(paths, str | Path) else paths:
-        expanded = expand(path)
+        expanded = Path(expand(path))
         is_pattern = isinstance(path, str) and glob.has_magic(path) and not expanded.exists()
         matches = glob.iglob(str(expanded), recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
         found += sorted(map(Path, matches)) if is_pattern else [expanded]
