@@ -17,12 +17,12 @@ def _find_files(paths: Any) -> Any:
     """One path or a list of them; a pattern such as *.json stands for the files it matches, in the order of names."""
     if not isinstance(paths, str | Path | list | tuple):
         return paths
-    found: list[Any] = []
+    found: list[str] = []
     for path in [paths] if isinstance(paths, str | Path) else paths:
         expanded = Path(expand(path))
         is_pattern = isinstance(path, str) and glob.has_magic(path) and not expanded.exists()
         matches = glob.iglob(str(expanded), recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
-        found += sorted(map(Path, matches)) if is_pattern else [expanded]
+        found += sorted(matches) if is_pattern else [str(expanded)]
         if is_pattern and not found:
             raise ValueError(f"no file matches {path}")
     return found
