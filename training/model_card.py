@@ -7,6 +7,7 @@ the card says so.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from math import sqrt
 from pathlib import Path
@@ -131,7 +132,8 @@ def write_model_card(
 
     Raises ConfigError.
     """
-    (folder / POSITIONS.name).write_bytes(POSITIONS.read_bytes())
+    if not (folder / POSITIONS.name).is_file():
+        shutil.copyfile(POSITIONS, folder / POSITIONS.name)
     text = render_model_card(facts, evaluations)
     path = folder / "README.md"
     written = path.with_suffix(".tmp")
