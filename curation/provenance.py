@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from curation.errors import RunDirectoryError
+from curation.errors import RunDirectoryError, without_paths
 from curation.origin import ORIGINS, Origin
 from curation.shards import write_text
 
@@ -68,6 +68,8 @@ def publishable(value: Any) -> Any:
             return [publishable(inner) for inner in value]
         case str() | Path() if str(value).startswith(("/", "~")):
             return f".../{Path(value).name}"
+        case str():
+            return without_paths(value)
         case Path():
             return str(value)
         case _:

@@ -15,7 +15,7 @@ READING = {"locate", "report", "media", "agreement", "decoding", "scoring"}
 # says; for benchmarks, answers that outlive a kill, from frames that are decoded as in curation; for their analyses,
 # datasets that are named, and the labels about them.
 TRAINING = {"media", "journal", "budget", "progress", "rundir", "scoring", "answers", "decoding", "encoding", "gops"}
-TRAINING |= {"agreement", "labelled", "locate", "statistics", "overlaps"}
+TRAINING |= {"agreement", "labelled", "locate", "statistics", "overlaps", "provenance"}
 STAGES = {"sources", "generate", "filters", "verify", "stats"}
 LEAVES = {"statistics", "trace", "tasks", "schema", "errors", "judge", "prompts", "config", "journal"}
 HEAVY = {

@@ -29,10 +29,11 @@ def test_config_is_published_without_folders_servers_or_names_of_variables():
         "source": {"files": ["/mnt/disk/q.json", Path("relative/x")], "media_root": Path("/mnt/media")},
         "generate": {"engine": {"base_url": "http://10.0.0.1:8000", "api_key_env": "SECRET", "model": "m"}},
         "rate": 1e-6,
+        "trainer_args": {"deepspeed": "/srv/ds.json", "note": "see file:///srv/a/b.txt"},
     }
     shown = publishable(config)
     text = json.dumps(shown)
-    for private in ("/home", "/mnt", "10.0.0.1", "SECRET", "run_dir"):
+    for private in ("/home", "/mnt", "/srv", "10.0.0.1", "SECRET", "run_dir"):
         assert private not in text
     assert shown["source"]["files"] == [".../q.json", "relative/x"]
     assert shown["generate"]["engine"] == {"model": "m"}

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+from curation.provenance import publishable
 from training.benchmarks.eval_results import scores_of_model
 from training.config import TrainConfig
 from training.data_facts import load_data_facts
@@ -91,4 +92,5 @@ def _publishable(config: TrainConfig) -> dict[str, Any]:
         for key in ("base_url", "api_key_env", "extra_body"):
             values["judge"]["engine"].pop(key, None)
         values["judge"]["prompt"] = values["judge"]["prompt"] and Path(values["judge"]["prompt"]).name
-    return values
+    published: dict[str, Any] = publishable(values)
+    return published
