@@ -25,18 +25,42 @@ def content_key(*parts: Any) -> str:
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
     """Every whole line in order; a torn last line is left out. Raises RunDirectoryError on a damaged earlier line."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise RunDirectoryError(
-                    f"{path} line {number} is damaged ({error}). Restore the file, or delete the line to ask again."
-                ) from error
+    return JournalReader(path).gained()
+
+
+class JournalReader:
+    """Follows a journal that another process may be writing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._num_lines = 0
+
+    def gained(self) -> Iterator[dict[str, Any]]:
+        """The whole lines since the last time, in order; a torn last line is left for later.
+
+        Raises RunDirectoryError on a damaged earlier line.
+        """
+        if not self._path.exists() or self._path.stat().st_size <= self._offset:
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                entry = self._parse(line)
+                self._offset += len(line)
+                self._num_lines += 1
+                yield entry
+
+    def _parse(self, line: bytes) -> Any:
+        try:
+            return json.loads(line)
+        except ValueError as error:
+            raise RunDirectoryError(
+                f"{self._path} line {self._num_lines + 1} is damaged ({error}). Restore the file, or delete the line "
+                "to ask again."
+            ) from error
 
 
 class Journal:

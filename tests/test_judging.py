@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ from curation.verify import Verifier, VerifyConfig
 from tests.loopback import Fault, LoopbackServer, prompt_of
 from training.config import JudgeConfig
 from training.judging import JudgeAsk, Judged, RewardJudge
+from training.shared_verdicts import SharedVerdicts
 
 SECRET = "sk-very-secret"
 QUICK = {"backoff_s": 0.01, "backoff_cap_s": 0.05, "max_tries": 2, "server_wait_s": 0.3}
@@ -524,7 +526,7 @@ def test_a_spent_budget_stops_with_one_line_and_stays_spent_after_a_restart(serv
             assert "\n" not in str(raised.value)
         assert len(numbers_asked(server)) == 3
     with RewardJudge(config, tmp_path, 1, num_ranks=2) as judge, pytest.raises(BudgetExceeded):
-        step(judge, 9)  # half of what is left is too little
+        step(judge, 9)  # spent for the others, too
     assert len(numbers_asked(server)) == 3
 
 
@@ -543,3 +545,208 @@ def test_no_key_and_batches_are_refused_at_the_start(server, tmp_path, monkeypat
     with pytest.raises(ConfigError, match="JUDGE_KEY is not set"):
         RewardJudge(config, tmp_path, 0)
     assert not any(thread.name == "judge" for thread in threading.enumerate())
+
+
+# Several processes, one folder
+
+
+PRICED = {"input_usd_per_mtok": 1000.0, "output_usd_per_mtok": 1000.0}  # of 11 and 7 tokens: 0.018 USD a reply
+
+
+def most_usd(number: int, max_tokens: int) -> float:
+    text = judge_text(load_judge_prompt(None), ask(number).question, ask(number).observation)
+    return Price(input=1000, output=1000).cost_usd(max_tokens_in(text), max_tokens)
+
+
+def test_a_verdict_that_another_rank_got_meanwhile_is_not_paid_again(server, tmp_path):
+    config = judge_config(server, **PRICED)
+    with RewardJudge(config, tmp_path, 0, 2) as first, RewardJudge(config, tmp_path, 1, 2) as second:
+        for judge, other in ((first, second), (second, first)):
+            number = 4 if judge is first else 5
+            assert not step(judge, number)[0].is_cached
+            (seen,) = step(other, number)
+            assert seen.is_cached and seen.cost_usd == 0
+    assert numbers_asked(server) == [4, 5]
+
+
+@pytest.mark.parametrize("num_ranks", [2, 5])
+def test_ranks_that_need_the_same_at_once_ask_it_once_and_one_of_them_pays(server, tmp_path, num_ranks):
+    server.latency_s = 0.2
+    server.reply = lambda body: "Well." if body["temperature"] == 0 and number_in(prompt_of(body)) == 2 else say(body)
+    config = judge_config(server, **PRICED)
+    with ExitStack() as stack:
+        judges = [stack.enter_context(RewardJudge(config, tmp_path, rank, num_ranks)) for rank in range(num_ranks)]
+        found = [pending.wait() for pending in [judge.start(asks(1, 2, 3)) for judge in judges]]
+    assert all(verdicts(judged) == [False, True, False] for judged in found)
+    assert numbers_asked(server) == [1, 2, 2, 3]
+    assert sum(one.cost_usd for judged in found for one in judged) == pytest.approx(4 * 0.018)
+    assert not list(tmp_path.glob("claim-*"))
+
+
+def test_a_rank_asks_itself_when_the_one_that_asked_first_fails(server, tmp_path):
+    server.latency_s = 0.2
+    server.faults = lambda prompt, nth: Fault(400) if nth == 1 else None
+    with (
+        RewardJudge(judge_config(server), tmp_path, 0, 2) as first,
+        RewardJudge(judge_config(server), tmp_path, 1, 2) as second,
+    ):
+        one, two = first.start(asks(2)), second.start(asks(2))
+        assert sorted([*verdicts(one.wait()), *verdicts(two.wait())], key=str) == [None, True]
+    assert numbers_asked(server) == [2, 2]
+
+
+def test_a_rank_does_not_wait_longer_than_its_update_for_another_that_hangs(server, tmp_path):
+    server.faults = lambda prompt, nth: Fault("hang")
+    with (
+        RewardJudge(judge_config(server), tmp_path, 0, 2) as first,
+        RewardJudge(judge_config(server, wait_s=0.7), tmp_path, 1, 2) as second,
+    ):
+        first.start(asks(2))
+        while not server.num_in_flight:
+            time.sleep(0.01)
+        assert verdicts(step(second, 2)) == [None]
+        server.stop()
+    assert numbers_asked(server) == [2]
+
+
+def test_another_ranks_torn_line_is_read_when_it_is_whole(server, tmp_path):
+    config = judge_config(server)
+    with RewardJudge(config, tmp_path / "other", 1) as other:
+        step(other, 2)
+    line = (tmp_path / "other" / "verdicts-1.jsonl").read_bytes()
+    with (
+        RewardJudge(config, tmp_path / "run", 0, 2) as judge,
+        (tmp_path / "run" / "verdicts-1.jsonl").open("ab") as file,
+    ):
+        for part in (line[:50], line[50:]):
+            assert step(judge, 1)[0].verdict is not None
+            file.write(part)
+            file.flush()
+        assert step(judge, 2)[0].is_cached
+    assert numbers_asked(server) == [1, 2]
+
+
+RANKS_CHILD = """
+import json, sys, time
+from pathlib import Path
+from curation.errors import BudgetExceeded
+from tests.test_judging import asks
+from training.config import JudgeConfig
+from training.judging import RewardJudge
+
+if __name__ == "__main__":
+    folder, config = Path(sys.argv[1]), JudgeConfig.model_validate_json(sys.argv[2])
+    rank, num_ranks = int(sys.argv[3]), int(sys.argv[4])
+    with RewardJudge(config, folder, rank, num_ranks) as judge:
+        (folder / f"ready-{rank}").touch()
+        while len(list(folder.glob("ready-*"))) < num_ranks:
+            time.sleep(0.01)
+        try:
+            found = judge.start(asks(*(range(24) if rank else reversed(range(24))))).wait()
+            print(json.dumps(sorted(one.verdict.sufficient for one in found)))
+        except BudgetExceeded:
+            print(json.dumps("spent"))
+"""
+
+
+def start_ranks(config: JudgeConfig, folder: Any, num_ranks: int) -> list[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-c", RANKS_CHILD, str(folder), config.model_dump_json()]
+    numbers = [[str(rank), str(num_ranks)] for rank in range(num_ranks)]
+    return [subprocess.Popen([*command, *number], stdout=subprocess.PIPE) for number in numbers]
+
+
+def test_two_processes_ask_each_observation_once(server, tmp_path):
+    server.latency_s = 0.1
+    ranks = start_ranks(judge_config(server, dispatch={"max_in_flight": 3}), tmp_path, 2)
+    assert [json.loads(rank.communicate()[0]) for rank in ranks] == [[False] * 12 + [True] * 12] * 2
+    assert numbers_asked(server) == list(range(24))
+
+
+def test_a_killed_process_holds_nothing_up_and_what_it_had_in_flight_counts_as_spent(server, tmp_path):
+    server.faults = lambda prompt, nth: Fault("hang") if nth == 1 else None
+    config = judge_config(server, dispatch={"max_in_flight": 24}, budget_usd=1000.0, **PRICED)
+    (killed,) = start_ranks(config, tmp_path, 1)
+    with RewardJudge(config, tmp_path, 1, 2) as judge:
+        while len(server.asked) < 24:
+            time.sleep(0.01)
+        pending = judge.start(asks(*range(24)))
+        time.sleep(0.3)
+        assert server.asked.total() == 24
+        killed.kill()
+        killed.communicate()
+        assert verdicts(pending.wait()) == [True, False] * 12
+    assert server.asked.total() == 48
+    lost_usd = sum(most_usd(number, config.max_tokens) for number in range(24))
+    shared = SharedVerdicts(tmp_path, 0, is_free=False)
+    assert shared.committed_usd == pytest.approx(lost_usd + 24 * 0.018)
+    shared.close()
+    assert not list(tmp_path.glob("claim-*"))
+
+
+# One budget for all processes
+
+
+def test_one_rank_may_spend_what_the_others_leave(server, tmp_path):
+    config = judge_config(server, dispatch={"max_in_flight": 1}, max_tokens=16, **PRICED)
+    config = config.model_copy(update={"budget_usd": most_usd(1, 16) + 9.5 * 0.018})
+    with RewardJudge(config, tmp_path, 0, 4), RewardJudge(config, tmp_path, 1, 4) as judge:
+        assert None not in verdicts(step(judge, *range(10)))
+        with pytest.raises(BudgetExceeded, match="all 4 processes"):
+            step(judge, 10)
+    assert numbers_asked(server) == list(range(10))
+
+
+@pytest.mark.parametrize("num_replies", [0, 3, 7])
+def test_ranks_together_never_pass_the_budget(server, tmp_path, num_replies):
+    config = judge_config(server, dispatch={"max_in_flight": 2}, max_tokens=16, **PRICED)
+    budget_usd = 2 * most_usd(1, 16) + num_replies * 1.507
+    config = config.model_copy(update={"budget_usd": budget_usd})
+    server.latency_s, server.prompt_tokens = 0.05, lambda body: 1500
+    with ExitStack() as stack:
+        judges = [stack.enter_context(RewardJudge(config, tmp_path, rank, 3)) for rank in range(3)]
+        pending = [judge.start(asks(*range(10 * rank, 10 * rank + 10))) for rank, judge in enumerate(judges)]
+        for one in pending:
+            with pytest.raises(BudgetExceeded):
+                one.wait()
+    assert server.asked.total() >= 1 and server.answered == server.asked
+    spent_usd = sum(entry["cost_usd"] for path in tmp_path.glob("*.jsonl") for entry in read_journal(path))
+    assert spent_usd == pytest.approx(1.507 * server.asked.total()) and spent_usd <= budget_usd
+
+
+def test_two_processes_share_one_budget(server, tmp_path):
+    config = judge_config(server, dispatch={"max_in_flight": 2}, max_tokens=16, **PRICED)
+    budget_usd = 4 * most_usd(1, 16) + 5.5 * 1.507
+    server.latency_s, server.prompt_tokens = 0.05, lambda body: 1500
+    ranks = start_ranks(config.model_copy(update={"budget_usd": budget_usd}), tmp_path, 2)
+    assert "spent" in [json.loads(rank.communicate()[0]) for rank in ranks]
+    assert server.asked.total() == len(server.asked) < 24
+    spent_usd = sum(entry["cost_usd"] for path in tmp_path.glob("*.jsonl") for entry in read_journal(path))
+    assert spent_usd == pytest.approx(1.507 * server.asked.total()) and spent_usd <= budget_usd
+
+
+def test_a_request_that_was_refused_gives_its_money_back_and_one_that_was_cut_does_not(server, tmp_path):
+    config = judge_config(
+        server, dispatch={"max_in_flight": 1, "max_tries": 1}, max_tokens=16, budget_usd=99.0, **PRICED
+    )
+    server.faults = lambda prompt, nth: {1: Fault(500), 2: Fault("reset")}.get(number_in(prompt))
+    with RewardJudge(config, tmp_path, 0, 2) as judge:
+        assert verdicts(step(judge, 1, 2, 3)) == [None, None, False]
+    shared = SharedVerdicts(tmp_path, 1, is_free=False)
+    assert shared.committed_usd == pytest.approx(most_usd(2, 16) + 0.018)
+    shared.close()
+
+
+def test_a_run_without_books_of_what_was_sent_goes_on(server, tmp_path):
+    config = judge_config(server, dispatch={"max_in_flight": 1}, max_tokens=16, **PRICED)
+    with RewardJudge(config, tmp_path, 0) as judge:
+        step(judge, 1, 2)
+    (tmp_path / "verdicts-0.sent").unlink()
+    path = tmp_path / "verdicts-0.jsonl"
+    entries = [{key: value for key, value in entry.items() if key != "sent_usd"} for entry in read_journal(path)]
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    config = config.model_copy(update={"budget_usd": 2 * 0.018 + most_usd(3, 16)})
+    with RewardJudge(config, tmp_path, 1, 2) as judge:
+        assert [one.is_cached for one in step(judge, 1, 2, 3)] == [True, True, False]
+        with pytest.raises(BudgetExceeded):
+            step(judge, 4)
+    assert numbers_asked(server) == [1, 2, 3]

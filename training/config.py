@@ -228,9 +228,9 @@ class JudgeConfig(Config):
     """The section `judge:`, who gives the perception reward; the definition is curation's.
 
     tries: requests for one observation whose reply is no verdict. wait_s: how long an update waits for its verdicts;
-    what comes later is kept for the next time, and masked now. budget_usd: null = no limit (prices from the engine's
-    replies need input_usd_per_mtok and output_usd_per_mtok). stop_after_failed_updates: in a row, in which nobody
-    gave a verdict.
+    what comes later is kept for the next time, and masked now. budget_usd: of all processes together; null = no limit
+    (prices from the engine's replies need input_usd_per_mtok and output_usd_per_mtok). stop_after_failed_updates: in a
+    row, in which nobody gave a verdict.
     """
 
     engine: EngineConfig

@@ -1,50 +1,39 @@
 """The judge's engine with a memory: every reply is kept on disk before anybody sees it, and none is paid for twice.
 
 A reply is found by a key over all that it depends on: the judge's text, the engine's identity, the sampling, and the
-number of the try. Each process appends to a journal of its own; at the start it reads those of all, so that a resumed
-run knows every verdict, with however many processes it goes on.
+number of the try. The processes of a run share their replies and one budget (shared_verdicts.py): what one was told,
+none asks again, and a resumed run knows every verdict, with however many processes it goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
-from curation.budget import Budget, Price, known_price, load_prices
+from curation.budget import FREE, Budget, Price, known_price, load_prices
 from curation.engines.base import Completion, Request
 from curation.engines.build import build_engine
 from curation.engines.config import AnthropicConfig, identity, model_name
-from curation.errors import BudgetExceeded, ConfigError
-from curation.journal import Journal, content_key, read_journal
-from curation.judge import JUDGE_SCHEMA, Verdict, read_verdict
+from curation.errors import BudgetExceeded, ConfigError, FatalEngineError, PoisonError, RetryableError
+from curation.journal import content_key
+from curation.judge import JUDGE_SCHEMA
 from training.config import JudgeConfig
+from training.shared_verdicts import Claim, Reply, SharedVerdicts
 
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One paid reply, and what it cost when it was paid."""
-
-    text: str
-    stop_reason: str
-    model: str
-    cost_usd: float
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """None when the judge did not answer in form."""
-        return read_verdict(self.text, self.stop_reason)
+_POLL_S: Final = 0.1  # how often to look whether another process has its reply, or is dead
 
 
 class JournalledJudge:
     """An engine: `complete` asks until a reply is a verdict, at most `tries` times. All in one event loop.
 
-    folder: of the journals `verdicts-<rank>.jsonl`. budget_usd is for the whole run: what was left of it at the start
-    is divided among `num_ranks` processes, which need not know of each other then.
+    folder: shared by the `num_ranks` processes of the run. budget_usd is for all of them together, and whoever asks
+    first has it.
     """
 
     wants: Literal["nothing", "frames", "file"] = "nothing"
@@ -60,22 +49,24 @@ class JournalledJudge:
         self._identity = identity(config.engine)
         self._price = _price(config)
         self._engine = build_engine(config.engine)
-        self._replies: dict[str, Reply] = {}
-        self._under_way: dict[str, asyncio.Task[Reply]] = {}
-        spent_usd = self._read(folder)
-        left_usd = None if config.budget_usd is None else max(0.0, config.budget_usd - spent_usd) / num_ranks
-        self._budget = Budget(left_usd, 0.0)
-        self._journal = Journal(folder / f"verdicts-{rank}.jsonl")
+        self._num_ranks = num_ranks
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._shared = SharedVerdicts(folder, rank, is_free=self._price == FREE)
+        self._budget = Budget(config.budget_usd, self._shared.others_usd)
 
     @property
     def model(self) -> str:
         """As the engine names it."""
         return self._engine.model
 
+    def look(self) -> None:
+        """Learn what other processes were replied."""
+        self._shared.look()
+
     def replies(self, text: str) -> list[Reply]:
-        """What was replied to this text so far: no verdicts, up to one that is, or nothing."""
+        """What was replied to this text, as far as known: no verdicts, up to one that is, or nothing."""
         found: list[Reply] = []
-        while not self.is_settled(found) and (reply := self._replies.get(self._key(text, len(found) + 1))) is not None:
+        while not self.is_settled(found) and (reply := self._reply(text, len(found) + 1)) is not None:
             found.append(reply)
         return found
 
@@ -92,8 +83,12 @@ class JournalledJudge:
             try_number = len(replies) + 1
             key = self._key(request.prompt, try_number)
             if key not in self._under_way:
+                if (claim := self._shared.claim(key)) is None:
+                    await asyncio.sleep(_POLL_S)
+                    self._shared.look()
+                    continue
                 self._under_way[key] = asyncio.create_task(self._ask(key, request, try_number))
-                self._under_way[key].add_done_callback(partial(self._forget, key))
+                self._under_way[key].add_done_callback(partial(self._forget, key, claim))
             task = self._under_way[key]
             await asyncio.wait([task])  # plain `await task` would hand our own cancellation on to it
             task.result()
@@ -107,9 +102,13 @@ class JournalledJudge:
                 task.cancel()
             await asyncio.wait(tasks)
         await self._engine.close()
-        self._journal.close()
+        self._shared.close()
 
-    async def _ask(self, key: str, request: Request, try_number: int) -> Reply:
+    async def _ask(self, key: str, request: Request, try_number: int) -> None:
+        """While its claim is held: nobody else asks, and whoever did before has written the reply down."""
+        self._shared.look()
+        if key in self._shared.replies:
+            return
         asked = replace(
             request,
             max_tokens=self._config.max_tokens,
@@ -121,9 +120,12 @@ class JournalledJudge:
         completion = None
         try:
             completion = await self._engine.complete(asked)
+        except BaseException as error:
+            self._shared.fail(key, self._cost_of_failure(key, error))
+            raise
         finally:
             cost_usd = self._budget.settle(key, completion, self._price)
-        self._journal.append(
+        self._shared.receive(
             {
                 "key": key,
                 "id": request.id,
@@ -137,24 +139,37 @@ class JournalledJudge:
                 "at": datetime.now(UTC).isoformat(timespec="seconds"),
             }
         )
-        reply = Reply(completion.text, completion.stop_reason, completion.model, cost_usd)
-        self._replies[key] = reply
-        return reply
 
     def _reserve(self, key: str, request: Request) -> None:
-        try:
-            self._budget.reserve(key, request, self._price)
-        except BudgetExceeded as error:
-            raise BudgetExceeded(
-                f"the judge stopped before judge.budget_usd={self._config.budget_usd:g} is passed: this process had "
-                f"{self._budget.limit_usd:.4f} USD of it left when it started, and has spent "
-                f"{self._budget.spent_usd:.4f}. Raise judge.budget_usd and run the same command again; nothing that "
-                "was paid is repeated."
-            ) from error
+        """On the books of all processes. Raises BudgetExceeded, and then nothing may be sent."""
+        with self._shared.booking() if self._budget.limit_usd is not None else nullcontext():
+            self._budget.spent_usd = self._shared.others_usd
+            try:
+                self._budget.reserve(key, request, self._price)
+            except BudgetExceeded as error:
+                raise BudgetExceeded(
+                    f"the judge stopped before judge.budget_usd={self._config.budget_usd:g} is passed: "
+                    f"{self._shared.committed_usd:.4f} USD of it are spent or in flight, over all {self._num_ranks} "
+                    "processes and earlier runs. Raise judge.budget_usd and run the same command again; nothing that "
+                    "was paid is repeated."
+                ) from error
+            self._shared.send(key, self._budget.reserved_usd(key) or 0.0)
 
-    def _forget(self, key: str, task: asyncio.Task[Reply]) -> None:
+    def _cost_of_failure(self, key: str, error: BaseException) -> float | None:
+        """None: dropped while it was in flight, and nobody will know."""
+        if not isinstance(error, RetryableError | PoisonError | FatalEngineError):
+            return None
+        if isinstance(error, RetryableError) and error.may_cost:
+            self._budget.lose(key, error.input_tokens, error.output_tokens, self._price)
+        return self._budget.settle(key, None, self._price)
+
+    def _reply(self, text: str, try_number: int) -> Reply | None:
+        return self._shared.replies.get(self._key(text, try_number))
+
+    def _forget(self, key: str, claim: Claim, task: asyncio.Task[None]) -> None:
         """Under way no more. What failed after everybody stopped waiting is asked again when somebody needs it."""
         del self._under_way[key]
+        claim.release()
         if not task.cancelled():
             task.exception()
 
@@ -164,16 +179,6 @@ class JournalledJudge:
     def _key(self, text: str, try_number: int) -> str:
         sampling = (self._config.max_tokens, self._temperature(try_number), self._config.structured)
         return content_key("reward", text, self._identity, *sampling, try_number)
-
-    def _read(self, folder: Path) -> float:
-        """Learn the replies in all journals of the folder; returns what they cost together, in US dollars."""
-        spent_usd = 0.0
-        for path in sorted(folder.glob("verdicts-*.jsonl")):
-            for entry in read_journal(path):
-                reply = Reply(entry["text"], entry["stop_reason"], entry["model"], entry["cost_usd"])
-                self._replies[entry["key"]] = reply
-                spent_usd += reply.cost_usd
-        return spent_usd
 
 
 def _price(config: JudgeConfig) -> Price:

@@ -31,7 +31,8 @@ from curation.judge import Verdict, judge_text
 from curation.prompts import load_judge_prompt
 from curation.schema import Question
 from training.config import JudgeConfig
-from training.journalled_judge import JournalledJudge, Reply
+from training.journalled_judge import JournalledJudge
+from training.shared_verdicts import Reply
 
 # How long the replies that are under way at the end are waited for: they are paid for.
 _PATIENCE_S: Final = 5.0
@@ -53,7 +54,7 @@ class Judged:
 
     detail: why there is no verdict, else None. is_cached: known before this step. latency_s: from start() to the reply
     that settled it; None when it was cached or did not come. cost_usd: what was paid for it in this step; 0 where it
-    was cached, or equal to another ask of the step.
+    was cached, equal to another ask of the step, or paid for by another process.
     """
 
     verdict: Verdict | None
@@ -161,6 +162,7 @@ class RewardJudge:
             self._steps.discard(task)
 
     async def _ask(self, step: _Step) -> None:
+        self._judge.look()
         known = {text: self._judge.replies(text) for text in step.ids}
         for text, replies in known.items():
             if self._judge.is_settled(replies):
@@ -172,9 +174,9 @@ class RewardJudge:
                 step.judged[outcome.key] = self._settle(outcome, len(known[outcome.key]), step)
 
     def _settle(self, outcome: Outcome, num_known: int, step: _Step) -> Judged:
-        """`num_known` of its replies were paid for in an earlier step."""
+        """`num_known` of its replies came before this step; others may be paid for by another process."""
         replies = self._judge.replies(outcome.key)
-        cost_usd = sum(reply.cost_usd for reply in replies[num_known:])
+        cost_usd = sum(reply.cost_usd for reply in replies[num_known:] if reply.is_own)
         if outcome.completion is None:
             return Judged(None, f"{outcome.failure}: {outcome.detail}", False, None, cost_usd)
         return _judged(replies, is_cached=False, latency_s=time.monotonic() - step.started_s, cost_usd=cost_usd)
