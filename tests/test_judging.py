@@ -190,11 +190,17 @@ def test_what_curation_paid_for_is_still_found_by_its_keys(tmp_path):
     caller = Caller(build_engine(section.engine), Limiter(4), section.dispatch, Budget(None, 0.0), FREE)
     verifier = Verifier(section, load_judge_prompt(None), caller)
     seen = JudgeAsk(question, "Based on the question, I need to notice the block.")
-    asyncio.run(verifier.verify({question.id: (question, seen)}, 1, tmp_path / "a.jsonl"))
-    assert [entry["key"] for entry in read_journal(tmp_path / "a.jsonl")] == [
+    journal = tmp_path / "a.jsonl"
+    keys = [
         "f0fe53794892a1b227302b15fcd074ca0c7791d321a3a3673f450e5247b08509",
         "eba03ac30c60d3fbad561c6828c2bfd3d4d245ff06a8b79e22473997338fd6ad",
     ]
+    said = {"stop_reason": "stop", "model": "judge-model", "failure": None, "detail": None}
+    texts = ["Well.", json.dumps({"explanation": "", "judgement": "Yes"})]
+    paid = "".join(json.dumps({"key": key, "text": text} | said) + "\n" for key, text in zip(keys, texts, strict=True))
+    journal.write_text(paid)
+    found = asyncio.run(verifier.verify({question.id: (question, seen)}, 1, journal))
+    assert found[question.id].verdict is not None and journal.read_text() == paid
 
 
 # What was paid
