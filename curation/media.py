@@ -84,7 +84,7 @@ def resolve_media(root: Path, path: str) -> Path:
         raise MediaError("outside_root", f"{path[:200]!r} is not a path inside the media root")
     try:
         true_root = root.resolve(strict=True)
-        resolved = _find(true_root, parts).resolve(strict=True)
+        resolved = spelled_on_disk(true_root, parts).resolve(strict=True)
         is_file = stat.S_ISREG(resolved.stat().st_mode)
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a loop of symlinks
         reason = getattr(error, "strerror", None) or "it cannot be resolved"
@@ -96,7 +96,7 @@ def resolve_media(root: Path, path: str) -> Path:
     return resolved
 
 
-def _find(root: Path, parts: Sequence[str]) -> Path:
+def spelled_on_disk(root: Path, parts: Sequence[str]) -> Path:
     """root/parts, each part in the spelling that is on disk."""
     path = root.joinpath(*parts)
     if path.exists() or path.as_posix().isascii():

@@ -26,7 +26,7 @@ from curation.errors import ConfigError
 from curation.fetch.fetch import MediaSource, check_disk, plan_fetch
 from curation.fetch.wanted import Choice, Selection, WantedFile, choose_files
 from curation.hub import HubRepo, RemoteFile
-from curation.media import load_manifest
+from curation.media import load_manifest, resolve_media
 from curation.provenance import Provenance, write_provenance
 from tests import clips
 from tests.folders import kept_row, rejected_row, write_folder
@@ -424,6 +424,101 @@ def test_files_of_a_tar_arrive_and_are_not_fetched_twice(bench: Bench, media: di
     assert status == 0
     assert "8 there already" in stdout
     assert bench.served() == 0
+
+
+def in_parts(content: bytes, names: Sequence[str]) -> dict[str, bytes]:
+    size = -(-len(content) // len(names))
+    return {name: content[number * size : (number + 1) * size] for number, name in enumerate(names)}
+
+
+def test_members_of_a_zip_in_parts_arrive_by_ranges_and_whole(bench: Bench, media: dict[str, bytes]) -> None:
+    clever = {path: content for path, content in media.items() if path.startswith("CLEVRER")}
+    archive = big_zip(media, num_others=12, other_bytes=2_000_000)
+    bench.hub.commit(REPO, in_parts(archive, [f"CLEVRER/all.zip.part{number}" for number in range(1, 12)]))
+    write_dataset(bench, clever)
+    status, stdout, stderr = bench.run()
+    assert status == 0, stderr
+    assert "CLEVRER/all.zip " in stdout and "only what is needed" in stdout
+    assert bench.files() == clever
+    assert bench.served() < len(archive) / 50
+    for path in bench.root.rglob("*.mp4"):
+        path.unlink()
+    status, stdout, _ = bench.run("--whole-from", "0")
+    assert status == 0
+    assert "whole" in stdout
+    assert bench.files() == clever
+
+
+@pytest.mark.parametrize("from_mirror", [False, True])
+def test_files_of_a_tar_in_parts_arrive_from_the_hub_and_from_a_mirror(
+    bench: Bench, media: dict[str, bytes], from_mirror: bool
+) -> None:
+    clever = {path: content for path, content in media.items() if path.startswith("CLEVRER")}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in below("CLEVRER", clever).items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    parts = in_parts(buffer.getvalue(), [f"CLEVRER/videos.tar.gz.part_a{letter}" for letter in "abc"])
+    mirror = bench.home.parent / "mirror"
+    (mirror / "CLEVRER").mkdir(parents=True)
+    for path, content in parts.items():
+        (mirror / path).write_bytes(content)
+    bench.hub.commit(REPO, parts)
+    write_dataset(bench, clever)
+    source = str(mirror) if from_mirror else REPO
+    process = bench.start("--from", source)
+    stderr = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, stderr
+    assert bench.files() == clever
+    assert not (bench.root / ".archives").exists()
+    assert len(list((mirror / "CLEVRER").iterdir())) == 3
+
+
+def test_a_split_zip_is_one_line_that_says_how_to_join_it(bench: Bench) -> None:
+    last = bytearray(zipped({"v.mp4": b"x" * 3000}))
+    last[last.rfind(b"PK\5\6") + 4] = 1  # the end lies in the second part
+    bench.hub.commit(REPO, {"A/all.zip": bytes(last), "A/all.z01": b"x" * 3000})
+    write_dataset(bench, {"A/v.mp4": b"x" * 3000})
+    status, stdout, _ = bench.run()
+    assert status == 2
+    assert "(zip -s 0 all.zip --out joined.zip)" in stdout
+    assert bench.missing()["A/v.mp4"]["reason"] == "bad_archive"
+
+
+def test_a_server_without_ranges_sends_the_whole_archive_once(bench: Bench, media: dict[str, bytes]) -> None:
+    clever = {path: content for path, content in media.items() if path.startswith("CLEVRER")}
+    archive = big_zip(media, num_others=10, other_bytes=2_000_000)
+    bench.hub.commit(REPO, {"CLEVRER/CLEVRER.zip": archive})
+    write_dataset(bench, clever)
+    bench.hub.inject(HubFault("resolve", kind="whole", method="GET", times=99))
+    status, _, stderr = bench.run("--whole-from", "2")
+    assert status == 0, stderr
+    assert bench.files() == clever
+    assert stderr.count("CLEVRER/CLEVRER.zip is not served by ranges: all of it is downloaded.") == 1
+    gets = [request for request in bench.hub.requests if request.endpoint == "resolve" and request.method == "GET"]
+    assert len(gets) == 2  # the range that comes as the whole file, and the download
+
+
+def test_names_in_another_normal_form_or_with_backslashes_arrive_where_the_rows_find_them(bench: Bench) -> None:
+    spelled = {"A/caf\u00e9.bin": b"1" * 3000, "A/re\u0301sume\u0301.bin": b"2" * 3000, "A/sub/w.bin": b"3" * 3000}
+    members = {
+        "cafe\u0301.bin": b"1" * 3000,
+        "r\u00e9sum\u00e9.bin": b"2" * 3000,
+        "sub?w.bin": b"3" * 3000,
+    }
+    bench.hub.commit(REPO, {"A/a.zip": zipped(members).replace(b"sub?w", b"sub\\w")})
+    write_dataset(bench, spelled)
+    (bench.root / "A").mkdir(parents=True)
+    (bench.root / "A" / "re\u0301sume\u0301.bin").write_bytes(b"an earlier one")
+    status, _, stderr = bench.run()
+    assert status == 0, stderr
+    assert sorted(bench.files().values()) == sorted(spelled.values())
+    for path, content in spelled.items():
+        assert resolve_media(bench.root, path).read_bytes() == content
+    status, stdout, _ = bench.run()
+    assert status == 0 and "0 to fetch, 3 there already" in stdout
 
 
 def test_an_interrupt_ends_with_one_line_and_leaves_only_whole_files(bench: Bench) -> None:

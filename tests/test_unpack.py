@@ -6,8 +6,10 @@ import gzip
 import hashlib
 import io
 import os
+import random
 import struct
 import tarfile
+import unicodedata
 import warnings
 import zipfile
 import zlib
@@ -15,7 +17,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from string import ascii_lowercase
 
 import pytest
 from hypothesis import given
@@ -23,7 +26,9 @@ from hypothesis import strategies as st
 
 from curation.fetch.blobs import Stream
 from curation.fetch.faults import ArchiveError, Fault
-from curation.fetch.holdings import Holdings, Place, look_up
+from curation.fetch.holdings import Holdings, Place, look_up, wanted_name
+from curation.fetch.names import composed
+from curation.fetch.parts import JoinedBlob, SplitFile, join_parts, parts_of
 from curation.fetch.plan import GAP_BYTES, join_members, plan_zip
 from curation.fetch.tars import gunzip, list_tar
 from curation.fetch.unpack import is_whole, place_file
@@ -84,12 +89,12 @@ def patched(content: bytes, signature: bytes, offset: int, layout: str, *values:
 
 @given(
     st.dictionaries(
-        st.text(st.characters(codec="utf-8", exclude_characters="\0\\/."), min_size=1, max_size=12),
+        st.text(st.characters(codec="utf-8", exclude_characters="\0\\/."), min_size=1, max_size=12).map(composed),
         st.binary(max_size=3000),
         min_size=1,
         max_size=6,
     ),
-    st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]),
+    st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]),
     st.binary(max_size=40).filter(lambda comment: b"PK" not in comment),
 )
 def test_what_zipfile_writes_is_read_back(members: dict[str, bytes], method: int, comment: bytes) -> None:
@@ -157,6 +162,64 @@ def test_a_hostile_name_never_stands_for_a_wanted_one(name: str) -> None:
 
 def test_a_leading_dot_folder_in_a_member_is_the_same_name() -> None:
     assert unpacked(make_zip([("./a", b"x")]).replace(b"./a", b"./a"), "a") == b"x"
+
+
+@pytest.mark.parametrize("member", ["./sub/w.mp4", "sub\\w.mp4", ".\\sub\\w.mp4"])
+def test_a_member_with_backward_slashes_is_found_by_its_path(member: str) -> None:
+    raw = member.replace("\\", "?")
+    content = make_zip([(raw, NOISE)]).replace(raw.encode(), member.encode())
+    assert unpacked(content, "sub/w.mp4") == NOISE
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_name_is_found_in_either_normal_form_in_file_folder_zip_and_tar(form: str) -> None:
+    path = composed("Caf\u00e9/vid\u00e9o.mp4")
+    spelled = unicodedata.normalize(form, path)
+    name = PurePosixPath(spelled).name
+    folder = str(PurePosixPath(spelled).parent)
+    assert found({spelled: b"x"}, {path}).places[path].file.path == spelled
+    for archives in ({f"{folder}/a.zip": make_zip([(name, b"x")])}, {"a.zip": make_zip([(spelled, b"x")])}):
+        entry = found(archives, {path}).places[path].entry
+        assert entry is not None
+        assert unpacked(next(iter(archives.values())), entry.name) == b"x"
+    assert wanted_name(f"{folder}/a.tar", name, {path}) == path
+    assert wanted_name("a.tar", spelled, {path}) == path
+
+
+def test_one_name_in_both_normal_forms_stands_twice() -> None:
+    entry = listed(make_zip([("\u00e9", b"one"), ("e\u0301", b"two")]))["\u00e9"]
+    assert entry.fault is not None and "stands 2 times" in entry.fault[1]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda good: patched(good, b"PK\1\2", 24, "<L", 19_999), "more than the 19999"),
+        (lambda good: patched(good, b"PK\1\2", 20, "<L", 50), "bytes and declares|end early|ends"),
+        (lambda good: patched(good, b"PK\1\2", 16, "<L", 1), "CRC32 is"),
+        (lambda good: patched(good, b"PK\3\4", 31, "<4B", 7, 7, 7, 7), "damaged|ends"),
+        (lambda good: patched(good, b"PK\3\4", 36, "<L", 0xFFFFFFFF), "dictionary takes|damaged"),
+    ],
+)
+def test_damaged_bzip2_and_lzma_members_bring_a_reason(
+    method: int, damage: Callable[[bytes], bytes], words: str
+) -> None:
+    content = damage(make_zip([("a", NOISE)], method=method))
+    with pytest.raises(Fault, match=words):
+        unpacked(content, "a")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_bzip2_or_lzma_bomb_is_cut_off_in_bounded_pieces(method: int) -> None:
+    content = patched(make_zip([("a", bytes(50_000_000))], method=method), b"PK\1\2", 24, "<L", 1000)
+    entry = listed(content)["a"]
+    assert entry.fault is None
+    num_bytes = 0
+    with pytest.raises(Fault, match="more than the 1000 bytes"):
+        for piece in read_member(Stream(Memory(content).read(0, len(content))), entry):
+            num_bytes += len(piece)
+    assert num_bytes <= 1000
 
 
 def _link(content: bytes) -> bytes:
@@ -440,6 +503,115 @@ def test_a_path_is_a_file_or_beside_its_archive_or_a_whole_member_name_in_that_o
         "B/elsewhere.mp4": ("far/two.zip", "B/elsewhere.mp4"),
     }
     assert holdings.missing("B/nowhere.mp4").reason == "missing"
+
+
+def joined_paths(*paths: str) -> dict[str, RemoteFile]:
+    files = {path: RemoteFile(path, 1, None, None) for path in paths}
+    return {path: file for path, file in join_parts(files).items() if path not in files}
+
+
+LETTERS = [first + second for first in ascii_lowercase[:25] for second in ascii_lowercase]  # as split goes: aa to yz
+
+
+@pytest.mark.parametrize(
+    "archive", ["A/all.zip", "all.ZIP", "A/all.tar", "all.tar.gz", "all.tgz", "v1.2/a.zip.d/b.zip"]
+)
+@pytest.mark.parametrize(
+    "suffixes",
+    [
+        [f".part{number}" for number in range(1, 13)],
+        [f".{number:03}" for number in range(1, 13)],
+        [f".{number:02}" for number in range(12)],
+        [f".{number:03}" for number in range(1, 1002)],
+        [f".part_{letters}" for letters in LETTERS[:40]],
+        LETTERS[:2],
+        [f".{letters}" for letters in [*LETTERS, "zaaa", "zaab"]],
+        [f"-{number:02}" for number in range(90)] + ["-9000", "-9001"],
+        [f".part-{number:05}-of-00011" for number in range(11)],
+        [".001"],
+    ],
+)
+def test_parts_of_an_archive_are_one_file_in_their_order(archive: str, suffixes: list[str]) -> None:
+    paths = [archive + suffix for suffix in suffixes]
+    shuffled = random.Random(0).sample(paths, len(paths))
+    (joined,) = joined_paths(*shuffled, "A/README.md").values()
+    assert isinstance(joined, SplitFile)
+    assert (joined.path, joined.fault, joined.size_bytes) == (archive, None, len(paths))
+    assert [part.path for part in parts_of(joined)] == paths
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        (["a.zip.part1", "a.zip.part3"], "its part a.zip.part2 is not there"),
+        (["a.zip.002", "a.zip.003"], "its part a.zip.001 is not there"),
+        (["a.zip.09", "a.zip.00", "a.zip.01"], "its part a.zip.02 is not there"),
+        (["a.tar.part_aa", "a.tar.part_ac"], "its part a.tar.part_ab is not there"),
+        (["a.tar.gz.ab", "a.tar.gz.ac"], "its part a.tar.gz.aa is not there"),
+        ([f"a.zip.{letters}" for letters in LETTERS[:60] if letters != "az"], "its part a.zip.az is not there"),
+        (["a.zip.part1of3", "a.zip.part2of3"], "its part a.zip.part3of3 is not there"),
+        (["a.zip.part_ab"], "its part a.zip.part_aa is not there"),
+        (["a.zip.1", "a.zip.01"], "its part a.zip.02 is not there"),
+        (["a.zip.001", "a.zip.part1"], "numbered in two ways"),
+        (["a.z01", "a.z02"], "the last part of this split zip, a.zip, is not there"),
+    ],
+)
+def test_a_gap_in_the_parts_is_refused_by_the_name_of_the_missing_one(names: list[str], missing: str) -> None:
+    files = {f"A/{name}": RemoteFile(f"A/{name}", 1, None, None) for name in names}
+    holdings = look_up({"A/v.mp4"}, join_parts(files), lambda file: Memory(b""), limits=Limits())
+    fault = holdings.missing("A/v.mp4")
+    assert fault.reason == "bad_archive"
+    assert missing in str(fault)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a.tar.gz", "a.tar.xz", "a.zip", "a.zip.001"],
+        ["a.zip.md", "b.zip.asc", "c.zip.txt", "d.zip.sha256", "e.tar.bz2", "f.zip.json", "part1.zip", "x.001", "xaa"],
+        ["a.zip.partial", "b.tar.parts", "c.zip.zip", "d.tar.tgz", "e.zip.part.txt"],
+    ],
+)
+def test_what_only_looks_like_a_part_is_none(names: list[str]) -> None:
+    assert joined_paths(*names) == {}
+    assert joined_paths(*names, "z.zip.aa", "z.zip.ab", "z.zip.md", "z.zip.asc")["z.zip"].size_bytes == 2
+
+
+@given(st.lists(st.binary(max_size=9), min_size=1, max_size=6), st.data())
+def test_a_range_over_parts_is_that_of_the_whole(parts: list[bytes], data: st.DataObject) -> None:
+    whole = b"".join(parts)
+    start = data.draw(st.integers(0, len(whole)))
+    stop = data.draw(st.integers(start, len(whole)))
+    blob = JoinedBlob([Memory(part) for part in parts])
+    assert blob.num_bytes == len(whole)
+    assert b"".join(blob.read(start, stop)) == whole[start:stop]
+
+
+def test_a_part_that_ends_early_does_not_move_the_next_one_up() -> None:
+    class Short(Memory):
+        @property
+        def num_bytes(self) -> int:
+            return len(self.content) + 1
+
+    with pytest.raises(Fault, match="1 bytes early"):
+        list(JoinedBlob([Short(b"ab"), Memory(b"cd")]).read(0, 5))
+
+
+def test_a_gzip_cut_in_its_header_is_read_through() -> None:
+    content = gzip.compress(make_tar([("a", NOISE)]))
+    blob = JoinedBlob([Memory(content[:3]), Memory(content[3:5]), Memory(b""), Memory(content[5:])])
+    stream = Stream(gunzip(blob.read(0, blob.num_bytes), blob.num_bytes))
+    assert {name: stream.take(size) for name, size in list_tar(stream)} == {"a": NOISE}
+
+
+@pytest.mark.parametrize("field", ["disk", "list_disk"])
+def test_a_split_zip_is_named_with_the_way_to_join_it(field: str) -> None:
+    last = _with_end(make_zip([("v.mp4", NOISE)]), **{field: 2})
+    holdings = found({"A/all of it.zip": last, "A/all of it.z01": b"x"}, {"A/v.mp4"})
+    assert str(holdings.missing("A/v.mp4")) == (
+        "A/all of it.zip may hold it, but it is one part of several, a split zip: join it "
+        "(zip -s 0 'all of it.zip' --out joined.zip)"
+    )
 
 
 def test_two_archives_with_different_files_of_a_name_are_ambiguous_and_with_the_same_are_not() -> None:

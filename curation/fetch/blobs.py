@@ -84,7 +84,7 @@ class Stream:
     def pieces(self, num_bytes: int) -> Iterator[bytes]:
         """The next num_bytes. Raises Fault (bad_content) when there are fewer."""
         while num_bytes > 0:
-            piece = self._rest or next(self._pieces, b"")
+            piece = self._rest or next(filter(None, self._pieces), b"")
             if not piece:
                 raise Fault("bad_content", f"the archive ends {num_bytes} bytes early")
             piece, self._rest = piece[:num_bytes], piece[num_bytes:]
@@ -95,6 +95,12 @@ class Stream:
     def take(self, num_bytes: int) -> bytes:
         """The next num_bytes in one; for what is known to be small."""
         return b"".join(self.pieces(num_bytes))
+
+    def rest(self) -> Iterator[bytes]:
+        """Whatever is left."""
+        if self._rest:
+            yield self._rest
+        yield from self._pieces
 
     def skip_to(self, position: int) -> None:
         """Forward only."""

@@ -29,3 +29,10 @@ class Fault(ValueError):
 
 class ArchiveError(ValueError):
     """An archive whose list of contents cannot be read: damaged, or made to do harm."""
+
+
+class SplitZipError(ArchiveError):
+    """One part of a split zip, whose list of contents counts places by part."""
+
+    def __init__(self) -> None:
+        super().__init__("it is one part of several, a split zip")

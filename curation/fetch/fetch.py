@@ -20,10 +20,11 @@ from rich.console import Console
 
 from curation.decoding import DecoderPool
 from curation.errors import ConfigError
-from curation.fetch.blobs import MediaRepo, RepoBlob
+from curation.fetch.blobs import MediaRepo
 from curation.fetch.faults import Fault
 from curation.fetch.holdings import Holdings, Place, look_up
 from curation.fetch.mirror import COMMIT, Mirror
+from curation.fetch.parts import join_parts, open_blob, parts_of
 from curation.fetch.plan import FilePlan, peak_bytes, plan_file, plan_search, plan_zip
 from curation.fetch.transfer import NUM_CONNECTIONS, Transfer
 from curation.fetch.unpack import is_whole
@@ -38,7 +39,7 @@ from curation.video import VideoConfig
 
 @dataclass(frozen=True, slots=True)
 class MediaSource:
-    """A hub repository at one commit, or a mirror of it, and its files by path."""
+    """A hub repository at one commit, or a mirror of it, and its files by path, archives in parts also joined."""
 
     shown: str
     repo: MediaRepo
@@ -99,11 +100,11 @@ def open_source(name: str) -> MediaSource:
     """org/name, org/name@revision, or a folder that mirrors one. Raises HubError, ConfigError for an empty folder."""
     if (folder := Path(name)).is_dir():
         mirror = Mirror(folder)
-        return MediaSource(name, mirror, COMMIT, mirror.files())
+        return MediaSource(name, mirror, COMMIT, join_parts(mirror.files()))
     repo_name, _, revision = name.partition("@")
     repo = HubRepo(repo_name)
     commit = repo.commit_of(revision or "main")
-    return MediaSource(f"{repo_name}@{revision or 'main'}", repo, commit, repo.files(commit))
+    return MediaSource(f"{repo_name}@{revision or 'main'}", repo, commit, join_parts(repo.files(commit)))
 
 
 def plan_fetch(
@@ -124,7 +125,7 @@ def plan_fetch(
         holdings = look_up(
             wanted,
             source.files,
-            lambda file: RepoBlob(source.repo, source.commit, file.path, file.size_bytes),
+            lambda file: open_blob(source.repo, source.commit, file),
             limits=limits or Limits(),
             progress=advance,
         )
@@ -249,10 +250,14 @@ def _by_archive(places: Mapping[str, Place]) -> dict[str, dict[str, ZipEntry]]:
 
 def _is_here(root: Path, source: MediaSource, archive: str) -> bool:
     """Whether an archive was downloaded before: by the user into the client's cache, or by a fetch that was killed."""
-    if source.repo.cached(archive, source.commit) is not None:
-        return True
-    local = root / ARCHIVES / archive
-    return local.is_file() and local.stat().st_size == source.files[archive].size_bytes
+
+    def is_part_here(part: RemoteFile) -> bool:
+        if source.repo.cached(part.path, source.commit) is not None:
+            return True
+        local = root / ARCHIVES / part.path
+        return local.is_file() and local.stat().st_size == part.size_bytes
+
+    return all(map(is_part_here, parts_of(source.files[archive])))
 
 
 def _write_missing(path: Path, faults: Mapping[str, Fault], hashes: Mapping[str, str | None]) -> Path | None:

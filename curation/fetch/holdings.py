@@ -7,13 +7,16 @@ left may be in a tar above it, which only reading it can tell.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from curation.fetch import tars
 from curation.fetch.blobs import Blob
-from curation.fetch.faults import ArchiveError, Fault
+from curation.fetch.faults import ArchiveError, Fault, SplitZipError
+from curation.fetch.names import composed, member_name
+from curation.fetch.parts import SplitFile
 from curation.fetch.zips import Limits, ZipEntry, list_members
 from curation.hub import RemoteFile
 
@@ -61,9 +64,10 @@ def look_up(
     """Find every wanted path. Reads the lists of the zips above a path first; of the others only when some is left."""
     holdings = Holdings()
     open_paths = set(wanted)
-    for path in open_paths & set(files):
-        holdings.places[path] = Place(files[path], None)
-    open_paths -= set(files)
+    for file in sorted(files.values(), key=lambda file: file.path not in open_paths):
+        if (path := composed(file.path)) in open_paths and not isinstance(file, SplitFile):
+            holdings.places.setdefault(path, Place(file, None))
+    open_paths -= holdings.places.keys()
     zips = [file for path, file in sorted(files.items()) if path.lower().endswith(".zip")]
     for zips_of_round in (
         [file for file in zips if _is_above_any(file.path, open_paths)],
@@ -79,26 +83,28 @@ def look_up(
         for path in sorted(open_paths & (beside.keys() | by_name.keys())):
             _settle(path, beside.get(path) or by_name[path], holdings)
         open_paths -= holdings.places.keys() | holdings.faults.keys()
-    holdings.tars = [
-        file
-        for path, file in sorted(files.items())
-        if path.lower().endswith(tars.SUFFIXES) and _is_above_any(path, open_paths)
-    ]
+    for path, file in sorted(files.items()):
+        if path.lower().endswith(tars.SUFFIXES) and _is_above_any(path, open_paths):
+            if isinstance(file, SplitFile) and file.fault is not None:
+                holdings.unreadable[path] = file.fault
+            else:
+                holdings.tars.append(file)
     return holdings
 
 
 def folder_prefix(path: str) -> str:
-    """The folder of a repository file as a prefix of paths below it: "" or "FOLDER/"."""
-    folder = str(PurePosixPath(path).parent)
+    """The folder of a repository file as a prefix of wanted paths below it: "" or "FOLDER/"."""
+    folder = composed(str(PurePosixPath(path).parent))
     return "" if folder == "." else f"{folder}/"
 
 
 def wanted_name(archive: str, member: str, wanted: Container[str]) -> str | None:
     """The wanted path that a member stands for: its place beside the archive, or else its whole name."""
-    beside = folder_prefix(archive) + member
+    name = member_name(member)
+    beside = folder_prefix(archive) + name
     if beside in wanted:
         return beside
-    return member if member in wanted else None
+    return name if name in wanted else None
 
 
 def _is_above_any(archive: str, paths: Iterable[str]) -> bool:
@@ -109,8 +115,15 @@ def _is_above_any(archive: str, paths: Iterable[str]) -> bool:
 def _read_zip(
     file: RemoteFile, blob: Blob, paths: set[str], beside: _Found, by_name: _Found, holdings: Holdings, limits: Limits
 ) -> None:
+    if isinstance(file, SplitFile) and file.fault is not None:
+        holdings.unreadable[file.path] = file.fault
+        return
     try:
         entries = list_members(blob, lambda name: wanted_name(file.path, name, paths) is not None, limits)
+    except SplitZipError as error:
+        name = PurePosixPath(file.path).name
+        holdings.unreadable[file.path] = f"{error}: join it (zip -s 0 {shlex.quote(name)} --out joined.zip)"
+        return
     except ArchiveError as error:
         holdings.unreadable[file.path] = str(error)
         return

@@ -12,15 +12,17 @@ from typing import Final
 
 from rich.console import Console
 
-from curation.fetch.blobs import Blob, LocalBlob, MediaRepo, RepoBlob, Stream
+from curation.fetch.blobs import Blob, LocalBlob, MediaRepo, Stream
 from curation.fetch.faults import ArchiveError, Fault
 from curation.fetch.holdings import wanted_name
+from curation.fetch.parts import join_blobs, open_blob, parts_of
 from curation.fetch.plan import FilePlan, Stretch
 from curation.fetch.tars import gunzip, list_tar
 from curation.fetch.unpack import place_file
 from curation.fetch.wanted import ARCHIVES
 from curation.fetch.zips import Limits, read_member
 from curation.hub import RemoteFile
+from curation.media import spelled_on_disk
 from curation.progress import show_progress
 
 NUM_CONNECTIONS: Final = 8
@@ -64,20 +66,26 @@ class Transfer:
                 self._from_download(plan, open_paths, console)
 
     def _from_download(self, plan: FilePlan, open_paths: set[str], console: Console) -> None:
-        folder = self._root / ARCHIVES
-        path = self._repo.cached(plan.file.path, self._commit)
-        local = path or self._repo.download_to(folder, plan.file.path, self._commit)
+        parts = parts_of(plan.file)
+        cached = [self._repo.cached(part.path, self._commit) for part in parts]
+        local = [
+            path or self._repo.download_to(self._root / ARCHIVES, part.path, self._commit)
+            for part, path in zip(parts, cached, strict=True)
+        ]
+        blob = join_blobs(map(LocalBlob, local))
         with show_progress(console, "unpacking", plan.disk_bytes, in_bytes=True) as bar:
             if plan.how == "search":
-                self._search_tar(plan.file, local, open_paths, self._counted(bar))
+                if all(part.is_same(path) for part, path in zip(parts, local, strict=True)):
+                    self._search_tar(plan.file, blob, open_paths, self._counted(bar))
+                else:
+                    self.unreadable[plan.file.path] = "what was downloaded is not what the hub lists"
             else:
-                blob = LocalBlob(local)
                 self._side_by_side([self._stretch_job(blob, part, self._counted(bar)) for part in plan.stretches])
-        if path is None:
-            local.unlink()
+        for path in set(local) - set(cached):
+            path.unlink()
 
     def _jobs(self, plan: FilePlan, advance: Advance) -> Iterator[Callable[[], None]]:
-        blob = RepoBlob(self._repo, self._commit, plan.file.path, plan.file.size_bytes)
+        blob = open_blob(self._repo, self._commit, plan.file)
         if plan.how == "file":
             yield partial(self._put, plan.paths[0], partial(_checked_file, blob, plan.file), advance)
         else:
@@ -92,11 +100,7 @@ class Transfer:
 
         return job
 
-    def _search_tar(self, file: RemoteFile, local: Path, open_paths: set[str], advance: Advance) -> None:
-        if not file.is_same(local):
-            self.unreadable[file.path] = "what was downloaded is not what the hub lists"
-            return
-        blob = LocalBlob(local)
+    def _search_tar(self, file: RemoteFile, blob: Blob, open_paths: set[str], advance: Advance) -> None:
         pieces = blob.read(0, blob.num_bytes)
         stream = Stream(pieces if file.path.lower().endswith(".tar") else gunzip(pieces, blob.num_bytes))
         seen: set[str] = set()
@@ -127,7 +131,7 @@ class Transfer:
     def _forget(self, path: str, why: str) -> None:
         """Take back a file of which a second version has turned up."""
         if self.fetched.pop(path, None) is not None:
-            self._root.joinpath(path).unlink(missing_ok=True)
+            spelled_on_disk(self._root, Path(path).parts).unlink(missing_ok=True)
         self.faults[path] = Fault("refused", why)
 
     def _counted(self, advance: Advance) -> Advance:

@@ -17,7 +17,7 @@ from curation.errors import MediaError
 from curation.fetch.faults import Fault
 from curation.fetch.holdings import Place
 from curation.hub import file_sha256
-from curation.media import resolve_media
+from curation.media import resolve_media, spelled_on_disk
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -36,7 +36,7 @@ def place_file(
     the hash that was found, refused_path, unwritable, and whatever `pieces` raises), or OSError when the disk is full.
     """
     try:
-        target = _make_folder(root, path) / Path(path).name
+        target = _make_place(root, path)
         hidden = target.with_name(f".{hashlib.sha256(target.name.encode()).hexdigest()[:24]}.part")
         descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
     except OSError as error:
@@ -86,10 +86,11 @@ def _crc32(path: Path) -> int:
     return checksum
 
 
-def _make_folder(root: Path, path: str) -> Path:
-    """The folder of `path`, made if need be, in the root whatever links lie on the way."""
+def _make_place(root: Path, path: str) -> Path:
+    """The place of `path`, its folder made if need be, in the root whatever links lie on the way."""
     true_root = root.resolve(strict=True)
-    folder = true_root.joinpath(*Path(path).parts[:-1])
+    target = spelled_on_disk(true_root, Path(path).parts)
+    folder = target.parent
     try:
         # Looked at before anything is made, and again after: what is left of the way has no links by then.
         for _ in range(2):
@@ -98,7 +99,7 @@ def _make_folder(root: Path, path: str) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
     except RuntimeError as error:  # a loop of links
         raise Fault("refused_path", f"{path[:200]!r} goes through a loop of links") from error
-    return folder
+    return target
 
 
 def _write(

@@ -13,6 +13,7 @@ import polars as pl
 from curation.errors import ConfigError, RunDirectoryError
 from curation.facts import config_files, read_footer
 from curation.fetch.faults import Fault
+from curation.fetch.names import composed
 
 # What this command keeps in the media root itself.
 MANIFEST: Final = "media.jsonl"
@@ -96,8 +97,8 @@ def check_path(path: str) -> None:
 
 
 def plain_path(path: str) -> str:
-    """Without "." and doubled slashes: the name below the media root."""
-    return str(PurePosixPath(path))
+    """Without "." and doubled slashes, its accents composed: the name below the media root."""
+    return composed(str(PurePosixPath(path)))
 
 
 def _select(rows: pl.DataFrame, selection: Selection) -> pl.DataFrame:

@@ -2,11 +2,13 @@
 
 The archive is somebody else's and is believed in nothing that can be checked: sizes, places, names, checksums. Python's
 zipfile would read a list of any length into memory and knows no ranges; the layout is that of APPNOTE 6.3, with zip64,
-stored and deflated members.
+members stored, deflated, or compressed by bzip2 or LZMA.
 """
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import struct
 import zlib
 from array import array
@@ -20,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.fetch.blobs import PIECE_BYTES, Blob, Stream, read_whole
-from curation.fetch.faults import ArchiveError, Fault
+from curation.fetch.faults import ArchiveError, Fault, SplitZipError
+from curation.fetch.names import member_name
 
 _END: Final = struct.Struct("<4s4H2LH")  # signature, disks, numbers, size and place of the list, comment
 _LOCATOR: Final = struct.Struct("<4sLQL")
@@ -33,6 +36,10 @@ _FULL16: Final = 0xFFFF
 _FULL32: Final = 0xFFFFFFFF
 _STORED: Final = 0
 _DEFLATED: Final = 8
+_BZIP2: Final = 12
+_LZMA: Final = 14
+# An LZMA member names the size of its dictionary itself, up to 4 GiB; no tool's strongest setting takes more than this.
+_MAX_DICTIONARY_BYTES: Final = 2**27
 # Ordinary, strong and masked-header encryption.
 _ENCRYPTED: Final = 0x1 | 0x40 | 0x2000
 
@@ -64,7 +71,7 @@ class ZipEntry:
 
 
 def list_members(blob: Blob, keep: Callable[[str], bool], limits: Limits) -> dict[str, ZipEntry]:
-    """The members whose name `keep` wants, by name; a leading "./" is dropped from names.
+    """The members whose name `keep` wants, by name; names are spelled as names.py says.
 
     Raises ArchiveError when the list is damaged, and what the blob raises.
     """
@@ -87,15 +94,17 @@ def _find_list(blob: Blob, limits: Limits) -> tuple[int, int, int]:
     stop = tail_start + at
     if tail[max(0, at - _LOCATOR.size) : at].startswith(b"PK\6\7"):
         _, list_disk, end_start, num_disks = _LOCATOR.unpack_from(tail, at - _LOCATOR.size)
-        if end_start + _END64.size > stop - _LOCATOR.size or num_disks > 1:
-            raise ArchiveError("its zip64 end lies outside of it, or it is one part of several")
+        if num_disks > 1:
+            raise SplitZipError
+        if end_start + _END64.size > stop - _LOCATOR.size:
+            raise ArchiveError("its zip64 end lies outside of it")
         end = read_whole(blob, end_start, end_start + _END64.size)
         signature, _, _, _, disk, list_disk, num_here, num_entries, list_bytes, list_start = _END64.unpack(end)
         if signature != b"PK\6\6":
             raise ArchiveError("its zip64 end is damaged")
         stop = end_start
     if disk or list_disk or num_here != num_entries:
-        raise ArchiveError("it is one part of several")
+        raise SplitZipError
     start = stop - list_bytes
     if start < list_start:
         raise ArchiveError("its list of contents does not lie where it says")
@@ -108,7 +117,7 @@ def _parse_list(
     listing: bytes, list_start: int, shift: int, keep: Callable[[str], bool], limits: Limits
 ) -> dict[str, ZipEntry]:
     starts, stops = array("q"), array("q")
-    kept: dict[int, tuple[str, int, int, int, int, int, int]] = {}
+    kept: dict[int, tuple[str, int, int, int, int, int, int, int]] = {}
     at = 0
     while at < len(listing):
         signature, *_, flags, method, _, _, crc32, stored_bytes, num_bytes = _ENTRY.unpack_from(listing, at)
@@ -128,21 +137,21 @@ def _parse_list(
         # A place beyond the list is clipped, so that it fits; it overlaps the list and is refused all the same.
         starts.append(min(start, list_start))
         stops.append(min(start + _HEADER.size + name_bytes + stored_bytes, list_start + 1))
-        name = _decode_name(raw_name).removeprefix("./")
+        name = _decode_name(raw_name)
         if keep(name):
             if disk not in (0, _FULL16):
-                raise ArchiveError("it is one part of several")
-            kept[len(starts) - 1] = (name, flags, method, crc32, stored_bytes, num_bytes, attributes >> 16)
+                raise SplitZipError
+            kept[len(starts) - 1] = (name, name_bytes, flags, method, crc32, stored_bytes, num_bytes, attributes >> 16)
     next_starts, overlapped = _neighbours(np.frombuffer(starts, np.int64), np.frombuffer(stops, np.int64), list_start)
     num_named = Counter(fields[0] for fields in kept.values())
     entries = {}
-    for number, (name, flags, method, crc32, stored_bytes, num_bytes, mode) in kept.items():
+    for number, (name, name_bytes, flags, method, crc32, stored_bytes, num_bytes, mode) in kept.items():
         fault = _judge(flags, method, mode, stored_bytes, num_bytes, limits)
         if num_named[name] > 1:
             fault = ("refused", f"{name} stands {num_named[name]} times in its archive")
         elif overlapped[number]:
             fault = ("refused", f"{name} shares bytes with another member, or lies outside its archive")
-        longest = starts[number] + _HEADER.size + len(name.encode()) + _FULL16 + stored_bytes
+        longest = starts[number] + _HEADER.size + name_bytes + _FULL16 + stored_bytes
         stop = min(int(next_starts[number]), longest)
         entries[name] = ZipEntry(name, starts[number], stop, stored_bytes, num_bytes, crc32, method, fault)
     return entries
@@ -171,9 +180,9 @@ def _widen(extra: bytes, num_bytes: int, stored_bytes: int, start: int) -> tuple
 def _decode_name(raw: bytes) -> str:
     """UTF-8 where it is UTF-8, as Linux tools write it also without the flag; else the zip format's old code page."""
     try:
-        return raw.decode("utf-8")
+        return member_name(raw.decode("utf-8"))
     except UnicodeDecodeError:
-        return raw.decode("cp437")
+        return member_name(raw.decode("cp437"))
 
 
 def _neighbours(
@@ -198,8 +207,8 @@ def _judge(
         return "refused", "it is a link or a device, not a file"
     if flags & _ENCRYPTED:
         return "unsupported", "it is encrypted"
-    if method not in (_STORED, _DEFLATED):
-        return "unsupported", f"it is compressed by method {method}; stored (0) and deflated (8) are read"
+    if method not in _READERS:
+        return "unsupported", f"it is compressed by method {method}; {', '.join(map(str, _READERS))} are read"
     if num_bytes > limits.max_member_bytes:
         return "refused", f"it declares {num_bytes} bytes, the limit is {limits.max_member_bytes}"
     if num_bytes > max(limits.max_ratio * stored_bytes, 2**20):
@@ -221,11 +230,11 @@ def read_member(stream: Stream, entry: ZipEntry) -> Iterator[bytes]:
         raise contradiction
     if stream.position + name_bytes + extra_bytes + entry.stored_bytes > entry.stop:
         raise contradiction  # it would reach into the next member
-    if _decode_name(stream.take(name_bytes)).removeprefix("./") != entry.name:
+    if _decode_name(stream.take(name_bytes)) != entry.name:
         raise contradiction
     stream.take(extra_bytes)
     stored = stream.pieces(entry.stored_bytes)
-    return checked(stored if entry.method == _STORED else _inflate(stored), entry.num_bytes, entry.crc32)
+    return checked(_READERS[entry.method](stored), entry.num_bytes, entry.crc32)
 
 
 def checked(pieces: Iterator[bytes], num_bytes: int, crc32: int) -> Iterator[bytes]:
@@ -256,3 +265,48 @@ def _inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
         raise Fault("bad_content", f"its compressed data are damaged ({error})") from error
     if not inflater.eof:
         raise Fault("bad_content", "its compressed data end early")
+
+
+def _bunzip2(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    decompressor = bz2.BZ2Decompressor()
+    yield from _expand(pieces, decompressor)
+    if not decompressor.eof:
+        raise Fault("bad_content", "its compressed data end early")
+
+
+def _unlzma(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """A version, the length of the properties, these, and a raw stream, whose end need not be marked."""
+    stream = Stream(pieces)
+    properties = stream.take(int.from_bytes(stream.take(4)[2:], "little"))
+    if len(properties) != 5 or properties[0] >= 9 * 5 * 5:
+        raise Fault("bad_content", "its LZMA properties are damaged")
+    (dictionary_bytes,) = struct.unpack("<L", properties[1:])
+    if dictionary_bytes > _MAX_DICTIONARY_BYTES:
+        raise Fault("refused", f"its dictionary takes {dictionary_bytes} bytes, the limit is {_MAX_DICTIONARY_BYTES}")
+    rest, lc = divmod(properties[0], 9)
+    pb, lp = divmod(rest, 5)
+    settings = {"id": lzma.FILTER_LZMA1, "dict_size": max(dictionary_bytes, 4096), "lc": lc, "lp": lp, "pb": pb}
+    try:
+        decompressor = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[settings])
+    except lzma.LZMAError as error:
+        raise Fault("bad_content", f"its LZMA properties are damaged ({error})") from error
+    yield from _expand(stream.rest(), decompressor)
+
+
+def _expand(pieces: Iterator[bytes], decompressor: bz2.BZ2Decompressor | lzma.LZMADecompressor) -> Iterator[bytes]:
+    try:
+        for piece in pieces:
+            while not decompressor.eof and (piece or not decompressor.needs_input):
+                yield decompressor.decompress(piece, PIECE_BYTES)
+                piece = b""
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise Fault("bad_content", f"its compressed data are damaged ({error})") from error
+
+
+# By the format's number of a method.
+_READERS: Final[dict[int, Callable[[Iterator[bytes]], Iterator[bytes]]]] = {
+    _STORED: iter,
+    _DEFLATED: _inflate,
+    _BZIP2: _bunzip2,
+    _LZMA: _unlzma,
+}
