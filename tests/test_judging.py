@@ -719,6 +719,26 @@ def test_ranks_together_never_pass_the_budget(server, tmp_path, num_replies):
     assert spent_usd == pytest.approx(1.507 * server.asked.total()) and spent_usd <= budget_usd
 
 
+def test_nobody_commits_money_while_another_looks_at_what_is_left(tmp_path):
+    first, second = (SharedVerdicts(tmp_path, rank, is_free=False) for rank in range(2))
+    seen: list[float] = []
+
+    def book() -> None:
+        with second.booking():
+            seen.append(second.others_usd)
+
+    with first.booking():
+        other = threading.Thread(target=book)
+        other.start()
+        time.sleep(0.1)
+        first.send("a", 2.0)
+    other.join(10)
+    first.look()
+    assert seen == [2.0] and first.others_usd == 0
+    first.close()
+    second.close()
+
+
 def test_two_processes_share_one_budget(server, tmp_path):
     config = judge_config(server, dispatch={"max_in_flight": 2}, max_tokens=16, **PRICED)
     budget_usd = 4 * most_usd(1, 16) + 5.5 * 1.507

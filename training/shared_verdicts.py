@@ -57,7 +57,7 @@ class SharedVerdicts:
 
     @property
     def others_usd(self) -> float:
-        """The same, without what this process has in flight."""
+        """The same, without what this process has in flight; right after a look."""
         return self.committed_usd - sum(self._own_usd.values())
 
     def look(self) -> None:
