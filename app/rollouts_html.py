@@ -5,8 +5,9 @@ Both processes stand side by side everywhere, since that is what PA-GRPO tells a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from statistics import fmean
+from typing import Final, TypeGuard
 
 from markupsafe import Markup
 
@@ -14,7 +15,9 @@ from app.charts import MOST_TITLE
 from app.markup import cut, fill, join
 from app.rollouts import MOST_ROLLOUTS, Group, GroupPage, GroupSummary, Reward, Rollout, Spread
 from app.tables_html import render_table
-from app.trace_html import text_box, verdict_badge
+from app.trace_html import Row, text_box, verdict_badge
+from curation.leaks import find_leak
+from curation.repetition import repetition
 from curation.trace import BLOCKS
 
 MOST_REWARD: Final = 2.2  # accuracy 1, format 1, length 0.2 (VideoP2R, section 3.3)
@@ -46,8 +49,11 @@ def name_group(summary: GroupSummary) -> str:
     return name if summary.step is None else f"{name}, step {summary.step:,}"
 
 
-def render_group(group: Group) -> Markup:
-    """One group: who sampled it, its rewards and advantages in a table, then each completion."""
+def render_group(group: Group, question: Row | None = None) -> Markup:
+    """One group: who sampled it, its rewards and advantages in a table, then each completion.
+
+    question: that it answers, without which nobody can say whether an observation gives the answer away.
+    """
     summary = group.summary
     source = "@".join(part for part in (group.dataset_repo, group.dataset_tag or group.dataset_commit) if part)
     words = [f"{summary.num_rollouts:,} rollouts", summary.model, source]
@@ -61,13 +67,14 @@ def render_group(group: Group) -> Markup:
         else Markup("")
     )
     return fill(
-        '<article class="vp vp-group"><h3 dir="auto">{}</h3><p class="vp-quiet">{}</p>{}{}{}{}</article>',
+        '<article class="vp vp-group"><h3 dir="auto">{}</h3><p class="vp-quiet">{}</p>{}{}{}{}{}</article>',
         name_group(summary),
         " - ".join(word for word in words if word),
         _collapse(summary),
         _rewards(group),
+        _shortcuts(group.rollouts, question),
         left_out,
-        join(_completion(rollout, is_open=place == 0) for place, rollout in enumerate(group.rollouts)),
+        join(_completion(rollout, question, is_open=place == 0) for place, rollout in enumerate(group.rollouts)),
     )
 
 
@@ -109,7 +116,44 @@ def _parts(reward: Reward) -> tuple[float | None, ...]:
     return (reward.accuracy, reward.format, reward.length, reward.total, reward.advantage)
 
 
-def _completion(rollout: Rollout, *, is_open: bool) -> Markup:
+def _shortcuts(rollouts: Sequence[Rollout], question: Row | None) -> Markup:
+    """How often they give the answer away and repeat themselves, over those whose texts are recorded."""
+    observations = [rollout.observation for rollout in rollouts if rollout.observation is not None]
+    words = []
+    if observations and _is_judgeable(question):
+        num_leaks = sum(_leak(observation, question) is not None for observation in observations)
+        words.append(f"{num_leaks:,} of {len(observations):,} observations give the answer away.")
+    elif observations:
+        words.append("Whether observations give the answer away is not known without the question.")
+    perception, reasoning = (_mean(shares) for shares in zip(*map(_repetitions, rollouts), strict=True))
+    if perception is not None or reasoning is not None:
+        means = f"perception {_percent(perception)}, reasoning {_percent(reasoning)}"
+        words.append(f"Words that repeat earlier ones, on average: {means}.")
+    return fill('<p class="vp-note">{}</p>', " ".join(words)) if words else Markup("")
+
+
+def _is_judgeable(question: Row | None) -> TypeGuard[Row]:
+    """Which rules of leaks count depends on the problem type."""
+    return question is not None and question.get("problem_type") is not None
+
+
+def _leak(observation: str | None, question: Row | None) -> str | None:
+    """The words that give the answer away; null also where nobody can say."""
+    if observation is None or not _is_judgeable(question):
+        return None
+    return find_leak(observation, question["problem_type"], question.get("options") or ())
+
+
+def _repetitions(rollout: Rollout) -> tuple[float | None, float | None]:
+    """The share of repeated words in the observation, and in think and answer together, as training counts them."""
+    reasoning = None if rollout.think is None or rollout.answer is None else f"{rollout.think} {rollout.answer}"
+    return (
+        None if rollout.observation is None else repetition(rollout.observation),
+        None if reasoning is None else repetition(reasoning),
+    )
+
+
+def _completion(rollout: Rollout, question: Row | None, *, is_open: bool) -> Markup:
     if rollout.is_malformed or rollout.observation is None:
         fault = "It misses the template." if rollout.is_malformed else "Its blocks were not recorded."
         body = fill('<p class="vp-note">{}</p>{}', fault, text_box(rollout.completion or "no text was recorded"))
@@ -119,15 +163,19 @@ def _completion(rollout: Rollout, *, is_open: bool) -> Markup:
             fill('<section class="vp-block vp-{}"><h4>{}</h4>{}</section>', name, name, text_box(text))
             for name, text in texts
         )
+    if (leak := _leak(rollout.observation, question)) is not None:
+        body = fill('<p class="vp-note">The observation gives the answer away: {}</p>{}', leak, body)
+    repeated = "repeated words: perception {}, reasoning {}".format(*map(_percent, _repetitions(rollout)))
     perception, reasoning = (_number(reward.advantage) for reward in (rollout.perception, rollout.reasoning))
     advantages = f"advantage: perception {perception}, reasoning {reasoning}"
     return fill(
-        '<details class="vp-rollout"{}><summary>{} {} <span class="vp-quiet">{}; {}</span></summary>{}</details>',
+        '<details class="vp-rollout"{}><summary>{} {} <span class="vp-quiet">{}; {}; {}</span></summary>{}</details>',
         Markup(" open" if is_open else ""),
         _name(rollout),
         verdict_badge(rollout.verdict),
         advantages,
         _lengths(rollout),
+        repeated,
         body,
     )
 
@@ -160,6 +208,15 @@ def _spread(spread: Spread) -> Markup:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
+
+
+def _mean(shares: Sequence[float | None]) -> float | None:
+    known = [share for share in shares if share is not None]
+    return fmean(known) if known else None
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f} %"
 
 
 def _count(value: int | None) -> str:

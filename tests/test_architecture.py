@@ -8,14 +8,16 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("curation", "training", "app", "cards")
 PUBLISHED_FORMAT = {"trace", "tasks", "schema", "judge", "engines", "video", "config", "errors", "prompts", "markdown"}
+# What makes a trace worthless: training and the viewer count it in rollouts, by the rules of curation.
+SHORTCUTS = {"leaks", "repetition"}
 # What a reader of published datasets needs besides: how one is named and found, its statistics, its media, its labels,
 # and what a word is.
-READING = {"locate", "report", "media", "agreement", "decoding", "scoring"}
+READING = {"locate", "report", "media", "agreement", "decoding", "scoring", *SHORTCUTS}
 # What training needs besides: how a row's path leads to a file and what was measured of it, bars, locks, what an answer
 # says; for benchmarks, answers that outlive a kill, from frames that are decoded as in curation; for their analyses,
 # datasets that are named, and the labels about them.
 TRAINING = {"media", "journal", "budget", "progress", "rundir", "scoring", "answers", "decoding", "encoding", "gops"}
-TRAINING |= {"agreement", "labelled", "locate", "statistics", "overlaps", "provenance"}
+TRAINING |= {"agreement", "labelled", "locate", "statistics", "overlaps", "provenance", *SHORTCUTS}
 STAGES = {"sources", "generate", "filters", "verify", "stats"}
 LEAVES = {"statistics", "trace", "tasks", "schema", "errors", "judge", "prompts", "config", "journal"}
 HEAVY = {

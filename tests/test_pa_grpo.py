@@ -1,7 +1,9 @@
 """PA-GRPO through the trainer: who is paid for which token, when the judge is asked, what is told, what is refused."""
 
 import math
+import re
 from dataclasses import fields, replace
+from typing import get_args
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from pydantic import ValidationError
 from trl import GRPOConfig, SFTConfig
 
 from curation.errors import ConfigError, UserError
+from curation.repetition import repetition
 from tests.rl_world import (
     GOOD,
     SCRIPT,
@@ -27,7 +30,7 @@ from training.judging import Judged
 from training.pa_grpo import PAGRPOTrainer, grpo_args
 from training.rewards import RewardConfig
 from training.sft import lora_config, sft_args
-from training.trainer_args import ALLOWED
+from training.trainer_args import _INSTEAD, ALLOWED
 
 torch.set_num_threads(1)
 # 2 for a sufficient observation or a right answer, 1 for the other, 0 for a process that is not well-formed.
@@ -313,6 +316,39 @@ def test_metrics_of_a_step_by_hand(world, tmp_path):
     assert found["tokens/completion"] == found["completions/mean_length"]
 
 
+@pytest.mark.parametrize("rewards", [PAID, RewardConfig(length=False, perception=False)])
+def test_leaks_and_repetition_are_counted_whatever_is_paid_and_not_where_a_segment_is_malformed(
+    world, tmp_path, rewards
+):
+    loop = "a red circle on a blue table by day " * 2  # 18 words, of which the last 9 repeat the first
+    texts = [GOOD.format("red. The answer is red", "red", "B"), GOOD.format(loop, loop, "B"), RIGHT, "no tags"]
+    trainer = build(world, tmp_path, texts=texts, rewards=rewards, max_steps=1)
+    trainer.train()
+    found = trainer.state.log_history[0]
+    assert found["perception/leaks"] == pytest.approx(1 / 3)
+    assert found["perception/repetition"] == pytest.approx(0.5 / 3)
+    thought = GOOD.format(loop, loop, "B").partition("<think>")[2].replace("</think><answer>", " ")
+    assert found["reasoning/repetition"] == pytest.approx(repetition(thought.removesuffix("</answer>")) / 3)
+
+
+def test_without_a_well_formed_segment_the_shares_of_leaks_and_repetition_are_absent(world, tmp_path):
+    trainer = build(world, tmp_path, texts=["no tags"], max_steps=1)
+    trainer.train()
+    assert not {"perception/leaks", "perception/repetition", "reasoning/repetition"} & set(trainer.state.log_history[0])
+
+
+def test_an_observation_that_says_the_answer_is_neither_judged_nor_paid_where_the_config_says_so(world, tmp_path):
+    leak = GOOD.format("a red disc. The answer is red", "red", "B")
+    judge = ScriptedJudge(lambda _: True)
+    rollouts = []
+    rewards = RewardConfig(length=False, leaks_answer="zero")
+    told = {"on_rollouts": rollouts.append}
+    generate(build(world, tmp_path, texts=[leak, RIGHT], rewards=rewards, judge=judge, options=told))
+    rows = rollouts[0].rows
+    assert [row.reward.perception.total for row in rows] == [1.0, 2.0, 1.0, 2.0]
+    assert [row.judged is None for row in rows] == [True, False, True, False]
+
+
 def test_collapse_tells_the_processes_apart(world, tmp_path):
     texts = [RIGHT, GOOD.format("a red ball", "blue", "A"), RIGHT, RIGHT, *[RIGHT] * 4]
     trainer = build(world, tmp_path, texts=texts, num_prompts=2, max_steps=1)
@@ -502,6 +538,14 @@ def test_every_field_of_trl_is_passed_on_or_refused_in_one_line_that_says_what_t
 def test_no_other_way_to_sample_or_to_score_is_passed_on(tmp_path, name):
     with pytest.raises(ConfigError, match=rf"^rl\.trainer_args\.{name} .*(rl|rewards|model)\.\w+"):
         grpo_args(config_of(tmp_path, {"trainer_args": {"use_cpu": True, name: 1}}), tmp_path)
+
+
+def test_a_refusal_sends_nobody_to_a_key_that_does_not_exist():
+    for _, remedy in _INSTEAD.values():
+        for section, key in re.findall(r"\b([a-z]+)\.([a-z_]+)", remedy):
+            annotation = TrainConfig.model_fields[section].annotation
+            models = [kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields")]
+            assert key in models[0].model_fields, remedy
 
 
 def test_cispo_bounds_a_token_s_weight_from_above_alone(tmp_path):

@@ -12,8 +12,9 @@ from curation.errors import ConfigError
 from curation.judge import Verdict
 from curation.schema import PROBLEM_TYPES
 from curation.trace import TraceFormatError, parse_trace
-from training.processes import BlockTokens
+from training.processes import BlockTokens, split_processes
 from training.rewards import ProcessReward, RewardConfig, RolloutReward, observation_to_judge, reward_rollout
+from training.shortcuts import find_shortcuts
 
 GOOD = "<observation>I see a cup.</observation> <think>It is red.</think><answer>B</answer>"
 PAPER = RewardConfig()
@@ -45,6 +46,10 @@ def reward(
         lengths=lengths,
         config=config,
     )
+
+
+def judged_text(completion=GOOD, config=PAPER, problem_type="multiple choice", options=OPTIONS):
+    return observation_to_judge(completion, problem_type=problem_type, options=options, config=config)
 
 
 def totals(**changes):
@@ -80,15 +85,15 @@ def test_no_verdict_masks_perception_and_is_never_zero():
 def test_malformed_observation_is_zero_without_a_judge_and_not_masked():
     text = "<observation>I see <think>It is red.</think><answer>B</answer>"
     lengths = BlockTokens(None, 399, 1)
-    assert observation_to_judge(text, PAPER) is None
+    assert judged_text(text) is None
     for verdict in (None, YES):  # a verdict on what was never shown counts for nothing
         assert reward(text, verdict, lengths).perception == ProcessReward(0.0, 0.0, 0.0, 0.0, None)
     assert reward(text, None, lengths).reasoning.total == 2.2
 
 
 def test_judge_sees_the_stripped_observation_also_when_the_reasoning_is_malformed():
-    assert observation_to_judge(GOOD, PAPER) == "I see a cup."
-    assert observation_to_judge("<observation>\n I see. \n</observation> <think>cut o", PAPER) == "I see."
+    assert judged_text() == "I see a cup."
+    assert judged_text("<observation>\n I see. \n</observation> <think>cut o") == "I see."
 
 
 @pytest.mark.parametrize(
@@ -216,7 +221,7 @@ def test_ablation_without_length_reward():
 
 def test_ablation_without_perception_reward_asks_no_judge():
     config = RewardConfig(perception=False)
-    assert observation_to_judge(GOOD, config) is None
+    assert judged_text(config=config) is None
     rewarded = reward(verdict=None, config=config)
     assert rewarded.perception is None  # left out, which is not masked
     assert rewarded.total == rewarded.reasoning.total == 2.2
@@ -248,9 +253,127 @@ def test_a_length_that_nobody_counted_is_an_error_and_not_a_lost_reward():
         reward(lengths=BlockTokens(None, 399, 1))
 
 
+# --- beyond the paper: what curation rejects is paid less -------------------------------------------------------------
+
+LEAKS_FOR_NOTHING = RewardConfig(leaks_answer="zero")
+LOOPS_FOR_LESS = RewardConfig(max_repetition=0.3)
+LOOP = "the red cup stands on the left table " * 9
+LEAKING = (
+    "I see a red cup. So it is B.",
+    "I see a red cup, which matches option B.",
+    "The image shows B. red clearly.",
+    "I see (B)\nB is the correct answer.",
+    "The answer is red.",
+    "The correct answer is A.",  # a wrong one is no description either
+)
+DESCRIBING = (
+    "I see a cup labelled with vitamin B.",
+    'The sign reads "the answer is B".',
+    "Option A is drawn as a square and option B as a disc.",  # the figure has both
+    "The answer is not shown.",
+)
+
+
+def trace(observation="I see a cup.", think="It is red.", answer="B"):
+    return f"<observation>{observation}</observation> <think>{think}</think><answer>{answer}</answer>"
+
+
+@pytest.mark.parametrize("verdict", [YES, NO, None])
+@pytest.mark.parametrize("observation", LEAKING)
+def test_an_observation_that_says_the_answer_keeps_only_its_format_reward_and_is_not_judged(observation, verdict):
+    rewarded = reward(trace(observation), verdict, config=LEAKS_FOR_NOTHING)
+    assert rewarded.perception == ProcessReward(0.0, 1.0, 0.0, 1.0, 200)  # known without a verdict, so never masked
+    assert judged_text(trace(observation), LEAKS_FOR_NOTHING) is None
+    assert rewarded.reasoning == reward().reasoning
+
+
+@pytest.mark.parametrize("observation", LEAKING)
+def test_by_default_an_observation_that_says_the_answer_is_judged_and_paid_as_in_the_paper(observation):
+    assert reward(trace(observation)) == reward()
+    assert judged_text(trace(observation)) == observation
+
+
+@pytest.mark.parametrize("observation", DESCRIBING)
+def test_an_observation_that_describes_is_judged_and_paid_with_the_key_too(observation):
+    assert reward(trace(observation), config=LEAKS_FOR_NOTHING) == reward()
+    assert reward(trace(observation), None, config=LEAKS_FOR_NOTHING).perception.total is None
+    assert judged_text(trace(observation), LEAKS_FOR_NOTHING) == observation
+
+
+def test_a_letter_gives_nothing_away_where_no_letter_is_asked_for():
+    said = {"problem_type": "numerical", "options": None}
+    assert judged_text(trace("So it is B."), LEAKS_FOR_NOTHING, **said) == "So it is B."
+    assert judged_text(trace("The answer is 3."), LEAKS_FOR_NOTHING, **said) is None
+
+
+def test_a_malformed_observation_that_says_the_answer_is_paid_nothing_and_one_that_nobody_pays_no_less():
+    malformed = "<observation>So it is B. <think>t</think><answer>B</answer>"
+    for verdict in (None, YES):
+        assert reward(malformed, verdict, config=LEAKS_FOR_NOTHING).perception == ProcessReward(0.0, 0.0, 0.0, 0.0, 200)
+    unpaid = RewardConfig(leaks_answer="zero", perception=False)
+    paper = RewardConfig(perception=False)
+    assert reward(trace("So it is B."), None, config=unpaid) == reward(verdict=None, config=paper)
+
+
+@pytest.mark.parametrize(
+    ("texts", "looping"),
+    [
+        ({"observation": LOOP}, "perception"),
+        ({"think": LOOP}, "reasoning"),
+        ({"answer": "B. " + LOOP}, "reasoning"),
+        ({"think": " ".join(f"w{n}" for n in range(60)), "answer": " ".join(f"w{n}" for n in range(60))}, "reasoning"),
+    ],
+    ids=["observation", "think", "answer", "think-copied-to-the-answer"],
+)
+def test_a_segment_that_repeats_itself_earns_no_length_bonus_and_its_accuracy_still(texts, looping):
+    paid, less = (reward(trace(**texts), config=config) for config in (PAPER, LOOPS_FOR_LESS))
+    for process in ("perception", "reasoning"):
+        before, now = getattr(paid, process), getattr(less, process)
+        if process == looping:
+            assert now == ProcessReward(before.accuracy, 1.0, 0.0, before.accuracy + 1.0, before.tokens)
+        else:
+            assert now == before
+    assert paid.perception.length == 0.2  # the paper pays loops
+
+
+def test_the_largest_share_itself_is_within_the_bound():
+    twice = trace(" ".join(f"w{n}" for n in range(16)) + " " + " ".join(f"w{n}" for n in range(16)))
+    lengths = [reward(twice, config=RewardConfig(max_repetition=most)).perception.length for most in (0.5, 0.49)]
+    assert lengths == [0.2, 0.0]
+
+
+def test_repetition_of_a_masked_observation_leaves_it_masked():
+    assert reward(trace(LOOP), None, config=LOOPS_FOR_LESS).perception == reward(trace(LOOP), None).perception
+
+
+@given(
+    st.lists(st.sampled_from(["<observation>", "</observation>", "<think>", "</think>", "<answer>", "</answer>", LOOP,
+                              "So it is B. ", "cup "]), max_size=10).map("".join),
+    st.sampled_from([YES, NO, None]),
+    st.sampled_from(PROBLEM_TYPES),
+)  # fmt: skip
+def test_the_keys_only_ever_take_away_and_only_from_what_has_that_fault(text, verdict, problem_type):
+    paid = reward(text, verdict, problem_type=problem_type)
+    strict = RewardConfig(leaks_answer="zero", max_repetition=0.3)
+    less = reward(text, verdict, config=strict, problem_type=problem_type)
+    shortcuts = find_shortcuts(text, split_processes(text), problem_type, OPTIONS)
+    for before, now, is_at_fault in (
+        (paid.perception, less.perception, shortcuts.leaks_answer or (shortcuts.perception_repetition or 0) > 0.3),
+        (paid.reasoning, less.reasoning, (shortcuts.reasoning_repetition or 0) > 0.3),
+    ):
+        assert now == before or is_at_fault
+        assert now.format == before.format
+        assert before.total is None or now.total <= before.total
+    assert (shortcuts.leaks_answer is None) == (paid.perception.format == 0.0)
+    assert (shortcuts.reasoning_repetition is None) == (paid.reasoning.format == 0.0)
+
+
 @pytest.mark.parametrize(
     ("values", "fault"),
     [
+        ({"leaks_answer": "reject"}, "leaks_answer"),
+        ({"max_repetition": 1.5}, "max_repetition"),
+        ({"max_repetition": float("nan")}, "max_repetition"),
         ({"perception": False, "reasoning": False}, "nothing is rewarded"),
         ({"template": "agnostic"}, "Set perception to false"),
         ({"perception_tokens": [320, 128]}, r"got \[320, 128\]"),

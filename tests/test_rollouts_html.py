@@ -59,3 +59,31 @@ def test_group_in_which_all_rewards_are_equal_says_what_that_means(tmp_path):
     found = read(write(tmp_path, [rollout(1, "p", n, perception_reward=1.0 + n, **equal) for n in range(2)]))
     html = render_group(found.group(0))
     assert "All reasoning rewards of this group are equal" in html
+
+
+def test_leaks_and_repetition_are_shown_of_the_texts_and_not_made_up_without_the_question(tmp_path):
+    loop = "a red circle on a blue table by day " * 2
+    rows = [
+        rollout(1, "p", 0, observation="So it is B. <b>", think=loop),
+        rollout(1, "p", 1),
+        rollout(1, "p", 2, observation=None, think=None, answer=None),
+    ]
+    group = read(write(tmp_path, rows)).group(0)
+    question = {"problem_type": "multiple choice", "options": ["A. red", "B. blue"]}
+    text = "".join(parse(render_group(group, question)).text)
+    assert "1 of 2 observations give the answer away." in text  # the third has none
+    assert "The observation gives the answer away: So it is B. <b>" in text
+    assert "on average: perception 0 %, reasoning 24 %." in text
+    assert "repeated words: perception 0 %, reasoning 47 %" in text
+    assert "repeated words: perception -, reasoning -" in text
+    numerical = "".join(parse(render_group(group, {"problem_type": "numerical", "options": None})).text)
+    assert "0 of 2 observations give the answer away." in numerical  # it asks for no letter
+    for unknown in (None, {"problem_type": None}):
+        text = "".join(parse(render_group(group, unknown)).text)
+        assert "not known without the question" in text and "gives the answer away" not in text
+
+
+def test_what_was_not_recorded_is_neither_leaking_nor_repeating(tmp_path):
+    rows = [rollout(1, "p", 0, observation=None, think=None, answer=None)]
+    html = render_group(read(write(tmp_path, rows)).group(0), {"problem_type": "multiple choice", "options": None})
+    assert "observations give the answer away" not in html and "on average" not in html

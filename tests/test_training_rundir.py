@@ -1,4 +1,5 @@
 import pytest
+import yaml
 
 from curation.errors import ConfigError
 from tests.test_variants import config
@@ -12,12 +13,26 @@ def test_a_run_goes_on_with_the_config_it_was_begun_with(tmp_path):
     assert run.config.is_file()
 
 
+def test_a_run_that_was_begun_before_leaks_and_repetition_had_keys_goes_on_with_their_defaults(tmp_path):
+    run = TrainingRun(tmp_path)
+    keep_config(run, config())
+    begun = yaml.safe_load(run.config.read_text())
+    del begun["rewards"]["leaks_answer"], begun["rewards"]["max_repetition"]
+    run.config.write_text(yaml.safe_dump(begun))
+    with pytest.raises(ConfigError, match=r"begun with rewards.leaks_answer = 'pay'"):
+        keep_config(run, config(rewards={"leaks_answer": "zero"}))
+    keep_config(run, config())
+    assert yaml.safe_load(run.config.read_text())["rewards"]["max_repetition"] is None
+
+
 @pytest.mark.parametrize(
     ("section", "values"),
     [
         ("sft", {"learning_rate": 1e-5}),
         ("rl", {"group_size": 4}),
         ("rewards", {"length_bonus": 0.3}),
+        ("rewards", {"leaks_answer": "zero"}),
+        ("rewards", {"max_repetition": 0.3}),
         ("variant", "grpo"),
         ("lora", {"rank": 8}),
         ("evaluation", {"held_out_share": 0.1}),

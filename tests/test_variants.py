@@ -109,7 +109,8 @@ def test_prompt_target_parser_card_and_scoring_are_of_one_template(variant, prom
     ).lengths.answer
     rewards = applied.rewards
     assert rewards.template == template
-    assert observation_to_judge(target, rewards) == ("a red disc" if rewards.perception else None)
+    judged = observation_to_judge(target, problem_type="free-form", options=None, config=rewards)
+    assert judged == ("a red disc" if rewards.perception else None)
 
 
 def test_a_prompt_that_is_named_with_its_template_is_the_prompt():

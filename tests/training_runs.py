@@ -86,11 +86,13 @@ def rl_lines(num_updates: int, most: int = 1000, seed: int = 0) -> list[dict[str
                 f"{process}/advantage_std": 0.78 - 0.2 * gain + draw.gauss(0, 0.05),
                 f"{process}/masked": max(0.0, draw.gauss(0.012, 0.012)) if process == "perception" else 0.0,
                 f"{process}/clip_ratio": 0.0,
+                f"{process}/repetition": abs(0.02 * gain + draw.gauss(0, 0.01)),
             }
         line |= {
             "collapse/perception": min(1.0, max(0.0, 0.34 + 0.2 * gain + draw.gauss(0, 0.12))),
             "collapse/reasoning": min(1.0, max(0.0, 0.28 + 0.22 * gain + draw.gauss(0, 0.12))),
             "collapse/grpo": min(1.0, max(0.0, 0.12 + 0.15 * gain + draw.gauss(0, 0.09))),
+            "perception/leaks": max(0.0, 0.03 * gain + draw.gauss(0, 0.01)),
             "kl": 0.0004 + 0.03 * gain + abs(draw.gauss(0, 0.004)),
             "loss": 0.0012 * gain + draw.gauss(0, 0.02),
             "entropy": 0.7 - 0.25 * gain + draw.gauss(0, 0.03),

@@ -19,21 +19,29 @@ from torch import Tensor
 from training.advantages import measure_collapse
 from training.judging import Judged
 from training.rewards import ProcessReward, RolloutReward
+from training.shortcuts import Shortcuts
 
 PROCESSES: Final = ("perception", "reasoning")
 _PARTS: Final = ("reward", "accuracy", "format", "length", "tokens")
 TOTAL: Final = "grpo"  # the sum of the rewards, as plain GRPO would pay it
 TOKENS: Final = "tokens/completion"
-_COLUMNS: Final = (*(f"{process}/{part}" for process in PROCESSES for part in _PARTS), TOTAL, TOKENS)
+# Whatever is rewarded: the share of observations that give the answer away, and of words that repeat earlier ones.
+_SHORTCUTS: Final = ("perception/leaks", "perception/repetition", "reasoning/repetition")
+_COLUMNS: Final = (*(f"{process}/{part}" for process in PROCESSES for part in _PARTS), *_SHORTCUTS, TOTAL, TOKENS)
 
 _JUDGE_COUNTS: Final = ("asked", "null", "cached", "timed", "latency_s", "cost_usd")
 
 
-def reward_table(rewards: Sequence[RolloutReward], completion_tokens: Sequence[int], device: torch.device) -> Tensor:
+def reward_table(
+    rewards: Sequence[RolloutReward],
+    shortcuts: Sequence[Shortcuts],
+    completion_tokens: Sequence[int],
+    device: torch.device,
+) -> Tensor:
     """(B, C) float32 of this process's rollouts."""
     rows = [
-        [*_parts(reward.perception), *_parts(reward.reasoning), reward.total, float(tokens)]
-        for reward, tokens in zip(rewards, completion_tokens, strict=True)
+        [*_parts(reward.perception), *_parts(reward.reasoning), *_measured(found), reward.total, float(tokens)]
+        for reward, found, tokens in zip(rewards, shortcuts, completion_tokens, strict=True)
     ]
     known = [[math.nan if value is None else value for value in row] for row in rows]
     return torch.tensor(known, dtype=torch.float32, device=device).view(len(rows), len(_COLUMNS))
@@ -112,6 +120,10 @@ def _parts(process: ProcessReward | None) -> Iterator[float | None]:
         yield from [None] * len(_PARTS)
     else:
         yield from (process.total, process.accuracy, process.format, process.length, process.tokens)
+
+
+def _measured(found: Shortcuts) -> tuple[float | None, ...]:
+    return (found.leaks_answer, found.perception_repetition, found.reasoning_repetition)
 
 
 def _mean(values_B: Tensor) -> float | None:

@@ -173,6 +173,21 @@ _REWARDS: Final = (
         _both("length"),
     ),
     Panel(
+        "leaks",
+        "Observations that give the answer away",
+        SHARE,
+        "Share of well-formed observations; their accuracy is 0 where rewards.leaks_answer is zero.",
+        (Line("perception/leaks", "perception", PERCEPTION),),
+    ),
+    Panel(
+        "repetition",
+        "Repetition",
+        SHARE,
+        "Mean share of a segment's words inside an 8-gram that occurred before; above rewards.max_repetition, where "
+        "that is set, it earns no length reward.",
+        _both("repetition"),
+    ),
+    Panel(
         "advantage_std",
         "Spread of advantages",
         "standard deviation",

@@ -39,10 +39,12 @@ from training.grpo_metrics import (
     segment_sums,
 )
 from training.judging import JudgeAsk, Judged, ObservationJudge, PendingVerdicts
+from training.processes import split_processes
 from training.ranks import raised_everywhere
 from training.rewards import RewardConfig, RolloutReward, observation_to_judge, reward_rollout
 from training.sampled import Rollout, Rollouts
 from training.segments import Segments, find_segments, lay_masks, load_token_bytes
+from training.shortcuts import Shortcuts, find_shortcuts
 
 
 @dataclass(slots=True)
@@ -130,11 +132,16 @@ class ProcessGRPOTrainer(GRPOTrainer):
         asks = {
             place: JudgeAsk(Question.from_row(row), observation)
             for place, (row, found) in enumerate(zip(self._rows, segments, strict=True))
-            if (observation := observation_to_judge(found.text, self._reward_config)) is not None
+            if (observation := self._observation_to_judge(row, found)) is not None
         }
         pending = self._judge.start(list(asks.values())) if self._judge is not None and asks else None
         self._generation = _Generation(self._rows, segments, list(asks), pending, finished_at - begin, finished_at)
         return generated
+
+    def _observation_to_judge(self, row: Mapping[str, Any], found: Segments) -> str | None:
+        return observation_to_judge(
+            found.text, problem_type=row["problem_type"], options=row["options"], config=self._reward_config
+        )
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
         """(all completions, 1): the summed reward. In TRL's place, which prints every masked row with its columns."""
@@ -149,7 +156,9 @@ class ProcessGRPOTrainer(GRPOTrainer):
         generation.judge_wait_s = time.perf_counter() - begin
         generation.judged = judged
         generation.rewards = self._reward(generation.rows, generation.segments, judged)
-        table = reward_table(generation.rewards, generation.completion_tokens, self.accelerator.device)
+        shortcuts = self._find_shortcuts(generation.rows, generation.segments)
+        device = self.accelerator.device
+        table = reward_table(generation.rewards, shortcuts, generation.completion_tokens, device)
         self._table_BC = self.accelerator.gather(table)
         return column(self._table_BC, TOTAL).unsqueeze(1)
 
@@ -167,6 +176,13 @@ class ProcessGRPOTrainer(GRPOTrainer):
                 config=self._reward_config,
             )
             for row, found, entry in zip(rows, segments, judged, strict=True)
+        ]
+
+    def _find_shortcuts(self, rows: Sequence[Mapping[str, Any]], segments: Sequence[Segments]) -> list[Shortcuts]:
+        template = self._reward_config.template
+        return [
+            find_shortcuts(found.text, split_processes(found.text, template), row["problem_type"], row["options"])
+            for row, found in zip(rows, segments, strict=True)
         ]
 
     def _advantages(self) -> tuple[Tensor, Tensor]:

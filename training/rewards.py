@@ -15,6 +15,9 @@ Null is not zero. Where the judge was asked and gave no verdict, the perception 
 group. Where the observation is not well-formed the judge is not asked, because there is no observation to show it:
 accuracy is 0, which is known without it. An answer is scored wherever the reasoning segment has exactly one answer
 block, also when the think is malformed: accuracy and format are separate parts, and the metric costs nothing.
+
+Two keys beyond the paper, off by default, pay less for what curation rejects (shortcuts.py): an observation that gives
+the answer away then has accuracy 0, unasked too, and a segment that repeats itself earns no length bonus.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -30,6 +33,7 @@ from curation.config import Config
 from curation.judge import Verdict
 from curation.tasks import Scoring, score_answer
 from training.processes import BlockTokens, Processes, Template, split_processes
+from training.shortcuts import find_shortcuts, gives_answer_away, observation_in
 
 
 def _ordered(window: tuple[int, int]) -> tuple[int, int]:
@@ -65,6 +69,12 @@ class RewardConfig(Config):
     length: bool = True
     scoring: Scoring = "default"
     template: Template = "full"
+    leaks_answer: Literal["pay", "zero"] = "pay"
+    """What an observation that gives the answer away earns for accuracy, by the rule of curation's filters: what the
+    judge says (the paper), or zero, and the judge is not asked. It keeps its format reward."""
+    max_repetition: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The largest share of a segment's words inside an 8-gram that occurred before, think and answer read as one text.
+    A segment above it earns no length bonus, only accuracy and format. Null: loops earn the bonus too (the paper)."""
 
     @model_validator(mode="after")
     def _something_is_rewarded(self) -> RewardConfig:
@@ -105,9 +115,19 @@ class RolloutReward:
         return sum(known) if len(known) == len(totals) else None
 
 
-def observation_to_judge(completion: str, config: RewardConfig) -> str | None:
-    """The observation that the judge must see; None when it is not asked (malformed, or not rewarded)."""
-    return _observation(completion, split_processes(completion, config.template)) if config.perception else None
+def observation_to_judge(
+    completion: str, *, problem_type: str, options: Sequence[str] | None, config: RewardConfig
+) -> str | None:
+    """The observation that the judge must see; None when it is not asked.
+
+    It is not where the observation is malformed or not rewarded, or gives the answer away and earns zero for that.
+    """
+    if not config.perception:
+        return None
+    observation = observation_in(completion, split_processes(completion, config.template))
+    if config.leaks_answer == "zero" and gives_answer_away(observation, problem_type, options):
+        return None
+    return observation
 
 
 def reward_rollout(
@@ -127,18 +147,22 @@ def reward_rollout(
     process has no length but is paid by it, or for an unknown problem type.
     """
     processes = split_processes(completion, config.template)
+    shortcuts = find_shortcuts(completion, processes, problem_type, options)
     perception = reasoning = None
     if config.perception:
         well_formed = processes.observation is not None
-        accuracy = _perception_accuracy(verdict) if well_formed else 0.0
-        perception = _reward(accuracy, well_formed, lengths.observation, config.perception_tokens, config)
+        is_paid = well_formed and not (shortcuts.leaks_answer and config.leaks_answer == "zero")
+        accuracy = _perception_accuracy(verdict) if is_paid else 0.0
+        bonus = _bonus(shortcuts.perception_repetition, config)
+        perception = _reward(accuracy, well_formed, lengths.observation, config.perception_tokens, bonus, config)
     if config.reasoning:
         answer = _answer(completion, processes)
         accuracy = 0.0
         if answer is not None:
             accuracy = score_answer(problem_type, answer, solution, options=options or (), strict=config.scoring)
         well_formed = processes.answer is not None
-        reasoning = _reward(accuracy, well_formed, lengths.reasoning, config.reasoning_tokens, config)
+        bonus = _bonus(shortcuts.reasoning_repetition, config)
+        reasoning = _reward(accuracy, well_formed, lengths.reasoning, config.reasoning_tokens, bonus, config)
     return RolloutReward(perception, reasoning)
 
 
@@ -146,9 +170,10 @@ def _perception_accuracy(verdict: Verdict | None) -> float | None:
     return None if verdict is None else float(verdict.sufficient)
 
 
-def _observation(completion: str, processes: Processes) -> str | None:
-    block = processes.observation
-    return None if block is None else completion[block.inner_start : block.inner_end].strip()
+def _bonus(repetition: float | None, config: RewardConfig) -> float:
+    """What a length in its window earns; repetition is None where the segment is not well-formed."""
+    is_loop = repetition is not None and config.max_repetition is not None and repetition > config.max_repetition
+    return 0.0 if is_loop else config.length_bonus
 
 
 def _answer(completion: str, processes: Processes) -> str | None:
@@ -162,13 +187,18 @@ def _answer(completion: str, processes: Processes) -> str | None:
 
 
 def _reward(
-    accuracy: float | None, well_formed: bool, tokens: int | None, window: tuple[int, int], config: RewardConfig
+    accuracy: float | None,
+    well_formed: bool,
+    tokens: int | None,
+    window: tuple[int, int],
+    bonus: float,
+    config: RewardConfig,
 ) -> ProcessReward:
     """The sum of the three parts; masked where the accuracy is."""
     form = float(well_formed)
     if accuracy is None:
         return ProcessReward(None, form, None, None, tokens)
-    length = config.length_bonus if config.length and accuracy > 0 and well_formed and _fits(tokens, window) else 0.0
+    length = bonus if config.length and accuracy > 0 and well_formed and _fits(tokens, window) else 0.0
     total = config.accuracy_weight * accuracy + config.format_weight * form + length
     return ProcessReward(accuracy, form, length, total, tokens)
 

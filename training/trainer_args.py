@@ -120,7 +120,7 @@ _INSTEAD: Final[Mapping[str, tuple[str, str]]] = {
     "min_p": ("samples from another distribution than the one that is scored", "Set rl.temperature"),
     "repetition_penalty": (
         "samples from another distribution than the one that is scored",
-        "Set rewards.repetition to pay loops less",
+        "Set rewards.max_repetition to pay loops less",
     ),
     "generation_kwargs": ("samples from another distribution than the one that is scored", "Set rl.temperature"),
     "cache_implementation": ("samples in another way than the one that is scored", "rl.batch_size bounds the cache"),

@@ -12,7 +12,7 @@ from app.opened import Opened
 from app.pages import Screen, disabled, key_link
 from app.rollouts import NO_ROLLOUTS, Group, GroupPage, Sort
 from app.rollouts_html import render_group, render_group_page
-from app.trace_html import render_question
+from app.trace_html import Row, render_question
 
 _ORDERS: Final = {"step": "by step", "collapse": "collapsed first", "spread": "widest spread first"}
 
@@ -27,7 +27,9 @@ def show_rollouts(opened: Opened, address: Address) -> Screen:
     if address.group is not None:
         group = rollouts.group(address.group)
         if group is not None:
-            return Screen(address, fill("{}{}", _asked(opened, address, group), render_group(group)), notes=notes)
+            question = _question(opened, group)
+            main = fill("{}{}", _asked(address, group, question), render_group(group, question))
+            return Screen(address, main, notes=notes)
         notes.append(f"There is no group {address.group:,}; there are {rollouts.num_groups:,}, from 0.")
         address = address.changed(group=None)
     order: Sort = "step"
@@ -56,17 +58,23 @@ def show_rollouts(opened: Opened, address: Address) -> Screen:
     return Screen(address, main, notes=notes)
 
 
-def _asked(opened: Opened, address: Address, group: Group) -> Markup:
-    """What the group answers, if the open dataset has that question."""
-    back = link(address.link(group=None), "All groups")
+def _question(opened: Opened, group: Group) -> Row | None:
+    """The row that the group answers, if the open dataset has it."""
     row_id = group.summary.question_id
     places = opened.dataset.places(row_id) if row_id else []
-    if not places:
+    return opened.dataset.row(places[0]) if places else None
+
+
+def _asked(address: Address, group: Group, question: Row | None) -> Markup:
+    """What the group answers, or why that is not shown."""
+    back = link(address.link(group=None), "All groups")
+    row_id = group.summary.question_id
+    if question is None:
         said = "Its question is not among these rows." if row_id else "Which question it answers is not recorded."
         return fill('<nav class="viewer-toolbar">{}</nav><p class="vp vp-quiet">{}</p>', back, said)
     its_row = link(Address(tab="browse", row_id=row_id).link(), "Its row")
-    question = render_question(opened.dataset.row(places[0]))
-    return fill('<nav class="viewer-toolbar">{}{}</nav><div class="vp">{}</div>', back, its_row, question)
+    shown = render_question(question)
+    return fill('<nav class="viewer-toolbar">{}{}</nav><div class="vp">{}</div>', back, its_row, shown)
 
 
 def _pager(page: GroupPage, address: Address) -> Markup:

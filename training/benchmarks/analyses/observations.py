@@ -146,7 +146,10 @@ def of_training(run_dir: Path, num_rows: int) -> Observations:
         for row in group.rows:
             question, completion = questions[row["id"]], row["completion"]
             key = None
-            if (observation := observation_to_judge(completion, rewards)) is not None:
+            observation = observation_to_judge(
+                completion, problem_type=question.problem_type, options=question.options, config=rewards
+            )
+            if observation is not None:
                 key = f"{group.step}/{group.group}/{row['rollout']}"
                 asks[key] = JudgeAsk(question, observation)
                 if row["verdict"] in _VERDICTS:
