@@ -219,7 +219,7 @@ def test_their_own_import_agrees_with_them_in_everything(tmp_path):
     ]
     args = parser.parse_args([*map(str, words)])
     assert args.command(args) == 0
-    comparison = ReleaseComparison.model_validate_json((tmp_path / "comparison.json").read_text())
+    comparison = ReleaseComparison.model_validate_json((tmp_path / "c.json").read_text())
     assert comparison.same.trace == Share.of(6, 6)
     assert comparison.acceptance[0].agree.share == 1
     assert comparison.acceptance[0].kappa is None  # all accepted: chance alone explains it

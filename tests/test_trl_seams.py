@@ -24,6 +24,7 @@ SEAMS = {
     "_generate_and_score_completions": "inputs",
     "_calculate_rewards": "inputs, prompts, completions, completion_ids_list",
     "_compute_loss": "model, inputs",
+    "_get_dataloader": "dataset, description, batch_size, sampler_fn, is_training, dataloader_key",
     "_get_train_sampler": "dataset",
     "_prepare_input": "data",
     "_prepare_inputs": "generation_batch",
