@@ -104,12 +104,23 @@
     for (const box of document.querySelectorAll("#main [tabindex]")) box.scrollTop = 0;
     const note = find("#note");
     if (note) note.value = note.defaultValue;
-    const main = find("#main");
-    if (main.getBoundingClientRect().top < 0) main.scrollIntoView(); // a row is read from its beginning
+    settlesUntil = performance.now() + 1000;
+    readFromTheBeginning();
     const box = find(".vp-pane-read");
     fitLabelling();
     // The arrows then scroll what is read; but nobody is taken out of a field.
     if (box && !isTyping(document.activeElement)) box.focus({ preventScroll: true });
+  }
+
+  // What arrives late in a row, such as its frames, would scroll its beginning out of sight.
+  let settlesUntil = 0;
+  function readFromTheBeginning() {
+    const main = find("#main");
+    if (performance.now() < settlesUntil && main.getBoundingClientRect().top < 0) main.scrollIntoView();
+  }
+  addEventListener("scroll", readFromTheBeginning);
+  for (const moved of ["wheel", "touchmove", "pointerdown", "keydown"]) {
+    addEventListener(moved, () => (settlesUntil = 0), { passive: true });
   }
 
   // While a trace is labelled its question, its observation and the answers are on the screen together: below the head

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,6 +78,8 @@ def main(world: Path, out: Path, losses: Sequence[str]) -> None:
     if torch.distributed.get_rank() == 0:
         torch.save(trained, out / "trained.pt")
     torch.distributed.destroy_process_group()
+    sys.stdout.flush()
+    os._exit(0)  # torch's threads that are still there abort an interpreter that ends while the machine is busy
 
 
 if __name__ == "__main__":
