@@ -114,14 +114,16 @@
 
   // What arrives late in a row, such as its frames, would scroll its beginning out of sight.
   let settlesUntil = 0;
+  let heightBefore = 0;
   function readFromTheBeginning() {
     const main = find("#main");
-    if (performance.now() < settlesUntil && main.getBoundingClientRect().top < 0) main.scrollIntoView();
+    if (main.getBoundingClientRect().top < 0) main.scrollIntoView();
+    heightBefore = document.body.scrollHeight;
   }
-  addEventListener("scroll", readFromTheBeginning);
-  for (const moved of ["wheel", "touchmove", "pointerdown", "keydown"]) {
-    addEventListener(moved, () => (settlesUntil = 0), { passive: true });
-  }
+  addEventListener("scroll", () => {
+    const isLate = document.body.scrollHeight !== heightBefore && performance.now() < settlesUntil;
+    if (isLate && !find(".viewer-labelling")) readFromTheBeginning();
+  });
 
   // While a trace is labelled its question, its observation and the answers are on the screen together: below the head
   // of the page where there is room, else by themselves. Each of the two texts scrolls.
